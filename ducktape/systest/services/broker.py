@@ -1,0 +1,289 @@
+"""The face that every broker shows to tests, whatever stands behind it.
+
+A test asks for topics, leaders and faults here and never for the class behind them: `KafkaService` (real
+Kafka that this run starts), the embedded broker, and `ExternalKafka` (somebody else's cluster). What one of
+them cannot do stands in its `limits`, with the reason; asking for it anyway raises `Unsupported` with that
+reason. Nothing is skipped in silence and nothing pretends.
+
+`TopicAdmin` is how the two that speak Kafka's admin protocol keep the promises about topics. It measures
+nothing and starts nothing.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec, TopicMetadata
+
+_T = TypeVar("_T")
+
+_ADMIN_CALL_LIMIT_S = 10.0
+_TOPIC_USABLE_LIMIT_S = 30.0
+_POLL_S = 0.02
+
+
+class BrokerKind(enum.Enum):
+    """Where the broker comes from; the value is what `--broker` takes."""
+
+    KAFKA = "kafka"
+    EMBEDDED = "embedded"
+    EXTERNAL = "external"
+
+
+class Capability(enum.Enum):
+    """Something a test may want of a broker, and that some broker can't give."""
+
+    CREATE_TOPICS = "create topics with a chosen number of partitions"
+    DELETE_TOPICS = "delete topics"
+    STOP_NODE = "stop, kill and restart one node"
+    PAUSE_NODE = "pause and resume one node"
+    BOUNCE = "restart a node with its data kept"
+    LEADER_ELECTION = "elect a new leader when a node is gone"
+    READ_COMMITTED = "hide aborted records from read_committed readers"
+    UNLIMITED_LOG = "keep every record until it is read back"
+    DELAY_REPORTS = "delay or reorder acknowledgements at will"
+    INJECT_ERRORS = "answer requests with chosen error codes"
+    CPU_SECONDS = "tell the CPU time that the broker itself used"
+
+
+class BrokerError(Exception):
+    """Something is wrong with the broker, not with what is tested on it."""
+
+
+class Unsupported(BrokerError):
+    """This broker can't do what the test asked; the message names the broker and the reason."""
+
+    def __init__(self, broker: str, capability: Capability, reason: str) -> None:
+        super().__init__(f"{broker} can't {capability.value}: {reason}")
+        self.capability = capability
+        self.reason = reason
+
+
+class BrokerDied(BrokerError):
+    """A broker process that should run is gone; the message ends with its last lines."""
+
+
+class BrokerNotReady(BrokerError):
+    """A broker did not become usable in the time it had; the message says what was still missing."""
+
+
+class Broker(abc.ABC):
+    """One cluster that records can be produced to and read back from.
+
+    `node` is a ducktape node of a service, or whatever `nodes` of the implementation holds; a broker without
+    nodes of its own (`Capability.STOP_NODE` in its limits) has none to pass.
+    """
+
+    kind: BrokerKind
+
+    @property
+    @abc.abstractmethod
+    def description(self) -> str:
+        """One line for the head of the output and for result files: product, version, shape, how it was run."""
+
+    @property
+    @abc.abstractmethod
+    def limits(self) -> Mapping[Capability, str]:
+        """Each capability this broker lacks, with the reason in a few words."""
+
+    def require(self, capability: Capability) -> None:
+        """Does nothing if this broker can do it; raises `Unsupported` with the reason if not."""
+        reason = self.limits.get(capability)
+        if reason is not None:
+            raise Unsupported(self.description, capability, reason)
+
+    @abc.abstractmethod
+    def bootstrap_servers(self) -> str:
+        """`host:port,...` for a client's `bootstrap.servers`."""
+
+    def client_properties(self) -> Mapping[str, str]:
+        """What a librdkafka client needs beside `bootstrap.servers`: security settings. May hold secrets."""
+        return {}
+
+    @abc.abstractmethod
+    def create_topic(
+        self,
+        name: str,
+        partitions: int,
+        replication_factor: int = 1,
+        config: Mapping[str, str] | None = None,
+    ) -> None:
+        """Returns once every partition has a leader that answers for it, so that the first produce meets no delay.
+
+        Raises BrokerError if the topic exists or can't be made, BrokerNotReady if it is not usable in time.
+        """
+
+    @abc.abstractmethod
+    def delete_topic(self, name: str) -> None:
+        """Returns once no broker tells of the topic any more. No error if it does not exist."""
+
+    @abc.abstractmethod
+    def leaders(self, topic: str) -> dict[int, int]:
+        """Partition -> broker id of its leader; partitions without a leader are left out."""
+
+    @abc.abstractmethod
+    def assert_alive(self) -> None:
+        """Raises BrokerDied with the last lines of a node that ought to run and doesn't."""
+
+    def broker_cpu_seconds(self) -> float | None:
+        """CPU time that all broker processes used since they were started; None where it can't be measured."""
+        return None
+
+    def stop_node(self, node: Any, clean: bool = True) -> None:
+        """Ends one node and returns once it is gone: an orderly shutdown, or SIGKILL if not `clean`."""
+        del node, clean
+        self.require(Capability.STOP_NODE)
+
+    def kill_node(self, node: Any) -> None:
+        """SIGKILL: as if the machine had lost power, but for the page cache."""
+        self.stop_node(node, clean=False)
+
+    def pause_node(self, node: Any) -> None:
+        """SIGSTOP: the node keeps its connections and answers nothing until `resume_node`."""
+        del node
+        self.require(Capability.PAUSE_NODE)
+
+    def resume_node(self, node: Any) -> None:
+        """SIGCONT after `pause_node`. No error if it was not paused."""
+        del node
+        self.require(Capability.PAUSE_NODE)
+
+    def restart_node(self, node: Any, clean: bool = True) -> None:
+        """Stops the node if it runs, starts it on the data it has, and returns once it serves again."""
+        del node, clean
+        self.require(Capability.BOUNCE)
+
+
+class TopicAdmin:
+    """Topics of one cluster through Kafka's admin protocol; every call ends within its limit.
+
+    Connects when first used, so it may be made before the brokers are up. One instance serves one thread.
+    """
+
+    def __init__(self, bootstrap_servers: str, client_properties: Mapping[str, str] | None = None) -> None:
+        self.last_error: KafkaError | None = None
+        self._client = AdminClient(
+            {
+                # A broker that is not up yet is tried again at once: start-up is timed by this client.
+                "reconnect.backoff.ms": 20,
+                "reconnect.backoff.max.ms": 200,
+                **(client_properties or {}),
+                "bootstrap.servers": bootstrap_servers,
+                "error_cb": self._remember,
+                "logger": _silent_logger(),
+            }
+        )
+
+    def _remember(self, error: KafkaError) -> None:
+        self.last_error = error
+
+    def cluster(self, limit_s: float = _ADMIN_CALL_LIMIT_S) -> tuple[str | None, frozenset[int]]:
+        """Cluster id and the ids of the brokers that the controller knows as alive.
+
+        Raises BrokerError if nobody answers within `limit_s`, saying what the last attempt met.
+        """
+        future = self._client.describe_cluster(request_timeout=limit_s)
+        answer = self._result(future, limit_s, "describe the cluster")
+        return answer.cluster_id, frozenset(node.id for node in answer.nodes)
+
+    def create(
+        self,
+        name: str,
+        partitions: int,
+        replication_factor: int,
+        config: Mapping[str, str] | None,
+        limit_s: float = _TOPIC_USABLE_LIMIT_S,
+    ) -> None:
+        """As `Broker.create_topic`."""
+        deadline_s = time.monotonic() + limit_s
+        new = NewTopic(name, partitions, replication_factor, config=dict(config or {}))
+        futures = self._client.create_topics([new], request_timeout=limit_s, operation_timeout=limit_s)
+        self._result(futures[name], limit_s, f"create topic {name}")
+        self.await_usable(name, partitions, replication_factor, deadline_s - time.monotonic())
+
+    def await_usable(self, name: str, partitions: int, replication_factor: int, limit_s: float) -> None:
+        """Waits until each partition's leader itself answers for it with a full set of in-sync replicas.
+
+        Metadata alone proves too little: a broker may be named leader before it knows. Asking for the end
+        offset goes to the leader, is refused until it is one, and writes nothing.
+        """
+
+        def missing() -> str | None:
+            topic = self._metadata(name)
+            if topic is None or len(topic.partitions) < partitions:
+                return "not in the metadata"
+            for number, partition in sorted(topic.partitions.items()):
+                if partition.leader < 0:
+                    return f"partition {number} has no leader"
+                if len(partition.isrs) < replication_factor:
+                    return f"partition {number} has {len(partition.isrs)} of {replication_factor} replicas in sync"
+            return self._offsets_refused(name, partitions)
+
+        _await_none(missing, limit_s, f"topic {name} is not usable")
+
+    def delete(self, name: str, limit_s: float = _TOPIC_USABLE_LIMIT_S) -> None:
+        """As `Broker.delete_topic`."""
+        futures = self._client.delete_topics([name], request_timeout=limit_s, operation_timeout=limit_s)
+        try:
+            futures[name].result(timeout=limit_s + 1)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise BrokerError(f"could not delete topic {name}: {error.args[0].str()}") from error
+        _await_none(
+            lambda: self._metadata(name) and "still in the metadata", limit_s, f"topic {name} is not gone"
+        )
+
+    def leaders(self, name: str) -> dict[int, int]:
+        """As `Broker.leaders`; raises BrokerError if there is no such topic."""
+        topic = self._metadata(name)
+        if topic is None:
+            raise BrokerError(f"there is no topic {name}")
+        return {number: p.leader for number, p in sorted(topic.partitions.items()) if p.leader >= 0}
+
+    def _metadata(self, name: str) -> TopicMetadata | None:
+        try:
+            topic = self._client.list_topics(name, timeout=_ADMIN_CALL_LIMIT_S).topics[name]
+        except KafkaException as error:
+            raise BrokerError(f"no answer about topic {name}: {error.args[0].str()}") from error
+        return None if topic.error is not None and not topic.partitions else topic
+
+    def _offsets_refused(self, name: str, partitions: int) -> str | None:
+        asked = {TopicPartition(name, number): OffsetSpec.latest() for number in range(partitions)}
+        for partition, future in self._client.list_offsets(asked, request_timeout=2.0).items():
+            try:
+                future.result(timeout=3.0)
+            except KafkaException as error:
+                return f"partition {partition.partition}: {error.args[0].str()}"
+        return None
+
+    def _result(self, future: Future[_T], limit_s: float, what: str) -> _T:
+        try:
+            return future.result(timeout=limit_s + 1)
+        except KafkaException as error:
+            cause = f"{error.args[0].str()}"
+            if self.last_error is not None:
+                cause += f" (last: {self.last_error.str()})"
+            raise BrokerError(f"could not {what}: {cause}") from error
+
+
+def _await_none(missing: Callable[[], str | None], limit_s: float, what: str) -> None:
+    deadline_s = time.monotonic() + limit_s
+    while (reason := missing()) is not None:
+        if time.monotonic() > deadline_s:
+            raise BrokerNotReady(f"{what} after {limit_s:.0f} s: {reason}")
+        time.sleep(_POLL_S)
+
+
+def _silent_logger() -> logging.Logger:
+    """librdkafka prints every refused connection on stderr unless it is given a logger."""
+    logger = logging.getLogger("systest.broker.admin")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    return logger
