@@ -1,0 +1,654 @@
+"""AIOProducer: the API and the life cycle. Everything else is done by the parts it owns.
+
+    AIOProducer -> ProducerBatchManager -> ProducerBatchExecutor -> Transport -> librdkafka
+                          ^                                            |
+        BufferTimeoutManager                CallbackManager <- delivery reports
+
+None of the parts refers back to the AIOProducer, so that one which is dropped without close() is noticed and
+told of. All of it runs on the thread of the loop that the producer was made on, except the client's blocking
+calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from producer import arguments
+from producer.batch_executor import ProducerBatchExecutor
+from producer.batch_manager import ProducerBatchManager
+from producer.buffer_timeout import BufferTimeoutManager
+from producer.callbacks import BatchResult, CallbackManager, DeliveryFuture, OnDelivery
+from producer.client_conf import client_conf
+from producer.errors import ProducerClosedError, WrongLoopError, transaction_error
+from producer.lifecycle import LifeCycle, State
+from producer.message_batch import PARTITIONER, MessageBatch, Record
+from producer.transaction import Transaction
+from producer.transport import PureTransport, choose_transport
+
+TICK_S_MAX = 0.002
+"""How long produce() may keep the loop before it lets other tasks run."""
+PURGE_S_MAX = 5.0
+"""How long close() waits for the reports of records that it gave up."""
+STOP_S_MAX = 10.0
+"""How long close() waits for the client to end its own threads."""
+
+_Producer = TypeVar("_Producer", bound="AIOProducer")
+
+
+class AIOProducer:
+    """An asyncio producer for Apache Kafka.
+
+    Parameters:
+        conf: librdkafka's settings, and `error_cb`, `stats_cb`, `throttle_cb`, `oauth_cb`, `on_delivery`,
+            `logger`, plain or async. Copied, never changed.
+        batch_size: most records in one hand-over to librdkafka, at least 1.
+        buffer_timeout: seconds after which a record that librdkafka's full queue kept out is tried again at
+            the latest; others leave at the end of the loop's tick. 0: only when a report makes room.
+        max_workers: most threads for blocking calls such as list_topics, at least 1.
+        executor: where to run those instead; it is left running by close().
+        transport: how librdkafka is reached: "pure". Default: the environment variable PRODUCER_TRANSPORT,
+            else "pure".
+
+    Made on a running loop and used on that loop only; RuntimeError where there is none. Raises TypeError or
+    ValueError that names the parameter, and KafkaException for settings that librdkafka refuses.
+    """
+
+    def __init__(
+        self,
+        conf: Mapping[str, Any],
+        batch_size: int = 1000,
+        buffer_timeout: float = 5.0,
+        max_workers: int = 4,
+        executor: Executor | None = None,
+        *,
+        transport: str | None = None,
+    ) -> None:
+        self._life = LifeCycle()
+        self._closing: asyncio.Task[None] | None = None
+        self._pid = os.getpid()
+        arguments.checked_count("batch_size", batch_size)
+        arguments.checked_seconds("buffer_timeout", buffer_timeout)
+        arguments.checked_count("max_workers", max_workers)
+        arguments.checked_executor(executor)
+        choose_transport(transport)
+        self._loop = loop = asyncio.get_running_loop()
+        prepared = client_conf(conf, loop, partial(_note_fatal, self._life))
+        self._default_on_delivery = prepared.on_delivery
+        self._callbacks = callbacks = CallbackManager(loop, prepared.only_failures)
+        callbacks.on_fatal = partial(_note_fatal, self._life)
+        self._future_type = callbacks.future_type
+        self._manager = manager = ProducerBatchManager(
+            loop, callbacks, batch_size, arguments.queue_messages_max(prepared.conf)
+        )
+        self._executor = manager.executor = ProducerBatchExecutor(
+            loop,
+            callbacks,
+            partial(
+                PureTransport,
+                prepared.conf,
+                loop,
+                callbacks,
+                manager.unsettled,
+                manager.make_progress,
+                prepared.serves_events,
+            ),
+            max_workers,
+            executor,
+        )
+        self._timeouts = BufferTimeoutManager(loop, manager.hand_over, buffer_timeout)
+
+    @property
+    def transport(self) -> str:
+        """Which transport this producer uses."""
+        return self._executor.transport.name
+
+    # Producing
+
+    async def produce(
+        self,
+        topic: str,
+        value: arguments.Payload = None,
+        key: arguments.Payload = None,
+        partition: int = PARTITIONER,
+        on_delivery: OnDelivery | None = None,
+        timestamp: int = 0,
+        headers: arguments.Headers | None = None,
+        *,
+        callback: OnDelivery | None = None,
+    ) -> asyncio.Future[Any]:
+        """Queue one record; returns the future of its acknowledged Message. Waits in line while the queue is
+        full.
+
+        Parameters:
+            topic, value, key: str is sent as UTF-8; None is Kafka's null.
+            partition: -1 lets the partitioner choose.
+            on_delivery: called once as `on_delivery(error, message)` on the loop, plain or async. `callback`
+                is its other name.
+            timestamp: milliseconds since the epoch; 0 means now.
+            headers: a mapping, or a list of (key, value) pairs.
+
+        The future raises KafkaException with librdkafka's error when the record failed. Cancelling it gives
+        up the wait, not the record. Raises TypeError or ValueError for an argument that cannot be sent
+        (nothing is queued then), ProducerClosedError, ProducerFailedError, WrongLoopError.
+
+        If cancelled: while it waits in line the record is not queued; otherwise it is, and on_delivery still
+            runs.
+        """
+        manager = self._manager
+        if (
+            manager.room > 0
+            and type(value) is bytes
+            and (key is None or type(key) is bytes)
+            and partition == PARTITIONER
+            and on_delivery is None
+            and headers is None
+            and not timestamp
+            and callback is None
+        ):
+            records = manager.plain.get(topic)
+            if records is not None:
+                future = self._future_type()
+                if future._loop is self._loop:
+                    records.append({"value": value, "key": key, "callback": future})
+                    manager.room -= 1
+                    return future
+        return await self._produce(topic, value, key, partition, on_delivery or callback, timestamp, headers)
+
+    async def _produce(
+        self,
+        topic: str,
+        value: arguments.Payload,
+        key: arguments.Payload,
+        partition: int,
+        on_delivery: OnDelivery | None,
+        timestamp: int,
+        headers: arguments.Headers | None,
+    ) -> asyncio.Future[Any]:
+        self._require_usable()
+        record, bulk, on_delivery = self._checked(
+            topic, value, key, partition, on_delivery, timestamp, headers
+        )
+        manager = self._manager
+        if not manager.has_space():
+            manager.hand_over()  # the line may be due to records of this very tick
+        if not manager.has_space():
+            return await manager.stand_in_line(
+                partial(self._enter, topic, partition, record, bulk, on_delivery)
+            )
+        future = self._enter_now(topic, partition, record, bulk, on_delivery)
+        if self._timeouts.elapsed_s() > TICK_S_MAX:
+            await asyncio.sleep(0)
+        return future
+
+    def produce_nowait(
+        self,
+        topic: str,
+        value: arguments.Payload = None,
+        key: arguments.Payload = None,
+        partition: int = PARTITIONER,
+        on_delivery: OnDelivery | None = None,
+        timestamp: int = 0,
+        headers: arguments.Headers | None = None,
+        *,
+        callback: OnDelivery | None = None,
+    ) -> asyncio.Future[Any]:
+        """Queue one record without waiting; parameters, future and errors as for produce().
+
+        Raises BufferError when the queue is full or others wait for it. Let the loop run, or use produce().
+        """
+        self._require_usable()
+        record, bulk, chosen = self._checked(
+            topic, value, key, partition, on_delivery or callback, timestamp, headers
+        )
+        if not self._manager.has_space():
+            raise BufferError(
+                "The producer's queue is full. Await produce(), or try again when reports have come."
+            )
+        return self._enter_now(topic, partition, record, bulk, chosen)
+
+    async def send_and_wait(self, *args: Any, **kwargs: Any) -> Any:
+        """Produce one record and wait for its acknowledged Message. Parameters and errors as for produce().
+
+        If cancelled: as produce() while it waits in line; afterwards the record is queued and only the wait
+            is given up.
+        """
+        return await (await self.produce(*args, **kwargs))
+
+    async def produce_batch(
+        self,
+        topic: str,
+        messages: Sequence[Mapping[str, Any]],
+        partition: int = PARTITIONER,
+        on_delivery: OnDelivery | None = None,
+        *,
+        callback: OnDelivery | None = None,
+    ) -> asyncio.Future[BatchResult]:
+        """Queue many records in the given order; returns one future of a BatchResult that names every failure
+        by its index.
+
+        Parameters:
+            messages: mappings with any of "value", "key", "partition", "headers", "timestamp"; left
+                unchanged.
+            partition: for the records that name none; -1 lets the partitioner choose.
+            on_delivery: called once for each record that was queued, as for produce().
+
+        A record that cannot be sent at all (a bad type, say) is a failure of its index and harms no other.
+        Waits in line while the queue is full. Raises as produce() does for arguments that concern all
+        records.
+
+        If cancelled: the records that are queued stay so, in order from the first; the rest is not queued.
+        """
+        self._require_usable()
+        arguments.checked_topic(topic)
+        arguments.checked_partition(partition)
+        chosen = arguments.checked_callback(on_delivery, callback) or self._default_on_delivery
+        future: asyncio.Future[BatchResult] = self._loop.create_future()
+        if not messages:
+            future.set_result(BatchResult(0))
+            return future
+        return await self._produce_batch(topic, messages, partition, chosen, future)
+
+    async def _produce_batch(
+        self,
+        topic: str,
+        messages: Sequence[Mapping[str, Any]],
+        partition: int,
+        on_delivery: OnDelivery | None,
+        future: asyncio.Future[BatchResult],
+    ) -> asyncio.Future[BatchResult]:
+        manager = self._manager
+        report = self._callbacks.batch_report(len(messages), future, on_delivery)
+        for index, message in enumerate(messages):
+            try:
+                place, record, bulk = _checked_mapping(message, partition)
+            except (TypeError, ValueError) as refused:
+                report.reject(index, refused)
+                continue
+            record["callback"] = report.slots[index]
+            if manager.has_space():
+                manager.add(topic, place, record, bulk)
+            else:
+                await manager.stand_in_line(partial(manager.add, topic, place, record, bulk))
+        self._after_entry()
+        return future
+
+    def _checked(
+        self,
+        topic: Any,
+        value: Any,
+        key: Any,
+        partition: Any,
+        on_delivery: Any,
+        timestamp: Any,
+        headers: Any,
+    ) -> tuple[Record, bool, OnDelivery | None]:
+        """The record as the transport takes it but for its callback, whether it fits the bulk call, and its
+        on_delivery.
+        """
+        arguments.checked_topic(topic)
+        record: Record = {
+            "value": arguments.checked_payload("value", value),
+            "key": arguments.checked_payload("key", key),
+        }
+        arguments.checked_partition(partition)
+        bulk = _add_extras(record, timestamp, headers)
+        return record, bulk, arguments.checked_callback(on_delivery, self._default_on_delivery)
+
+    def _enter(
+        self, topic: str, partition: int, record: Record, bulk: bool, on_delivery: OnDelivery | None
+    ) -> DeliveryFuture:
+        """Put a checked record into the buffer, now that there is room for it."""
+        future = self._future_type(loop=self._loop)
+        record["callback"] = self._callbacks.callback_for(future, on_delivery)
+        self._manager.add(topic, partition, record, bulk)
+        return future
+
+    def _enter_now(
+        self, topic: str, partition: int, record: Record, bulk: bool, on_delivery: OnDelivery | None
+    ) -> DeliveryFuture:
+        was_idle = self._manager.is_idle()
+        future = self._enter(topic, partition, record, bulk, on_delivery)
+        self._after_entry(was_idle)
+        return future
+
+    def _after_entry(self, at_once: bool = False) -> None:
+        """Records entered the buffer: see to it that they leave."""
+        manager = self._manager
+        self._timeouts.mark_activity()
+        if at_once:
+            manager.hand_over()
+        elif manager.burst_is_full():
+            manager.flush_buffer()
+        if self._default_on_delivery is None:
+            manager.open_room()
+
+    # Waiting
+
+    def __len__(self) -> int:
+        """Number of records that are not settled."""
+        return self._manager.unsettled()
+
+    async def flush(self, timeout: float | None = -1) -> int:
+        """Wait until every record produced before this call, by any task, is settled and its on_delivery was
+        called.
+
+        Parameters:
+            timeout: seconds; negative or None means no limit.
+
+        Returns how many records are unsettled at the end, those produced since included: 0 means none at all.
+
+        If cancelled: nothing changes but the wait.
+        """
+        timeout_s = arguments.checked_timeout(timeout)
+        self._require_here()
+        if self._life.state is State.CLOSED:
+            return 0
+        return await self._flush(timeout_s)
+
+    async def _flush(self, timeout_s: float | None) -> int:
+        manager, callbacks = self._manager, self._callbacks
+        manager.hand_over()
+        self._executor.transport.serve()
+        if not manager.unsettled():
+            return 0
+        mark = callbacks.add_mark()
+        manager.close_room()
+        try:
+            await asyncio.wait([mark.done], timeout=timeout_s)
+        finally:
+            callbacks.remove_mark(mark)
+        return manager.unsettled()
+
+    async def poll(self, timeout: float | None = 0) -> int:
+        """Serve reports and events now, or wait up to `timeout` seconds for the first (negative or None:
+        without limit).
+
+        Returns the number of records settled meanwhile. Never needed for delivery to go on.
+
+        If cancelled: nothing changes but the wait.
+        """
+        timeout_s = arguments.checked_timeout(timeout)
+        self._require_usable()
+        settled_before = self._callbacks.settled
+        self._manager.hand_over()
+        self._executor.transport.serve()
+        if self._callbacks.settled == settled_before and timeout_s != 0:
+            await asyncio.wait([self._callbacks.next_settlement()], timeout=timeout_s)
+        return self._callbacks.settled - settled_before
+
+    async def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
+        """Give up records: those in the queue, those in flight (which may have been written), or both.
+
+        Their futures raise KafkaException with _PURGE_QUEUE or _PURGE_INFLIGHT.
+
+        If cancelled: the purge itself goes on.
+        """
+        self._require_usable()
+        await self._purge(in_queue, in_flight, blocking)
+
+    async def _purge(self, in_queue: bool, in_flight: bool, blocking: bool) -> None:
+        if in_queue:
+            self._manager.drop_buffer(KafkaError(KafkaError._PURGE_QUEUE))
+        await self._executor.run_blocking("purge", in_queue, in_flight, blocking)
+        self._executor.transport.serve()
+
+    # Blocking calls of the client
+
+    async def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:
+        """The cluster's metadata, as confluent's `list_topics`; `timeout` in seconds, -1 without limit.
+        KafkaException on failure.
+
+        If cancelled: the answer is dropped.
+        """
+        self._require_usable()
+        return await self._executor.run_blocking(
+            "list_topics", *([] if topic is None else [topic]), timeout=timeout
+        )
+
+    async def set_sasl_credentials(self, username: str, password: str) -> None:
+        """Use other SASL credentials for connections made from now on.
+
+        If cancelled: they are set all the same.
+        """
+        self._require_usable()
+        await self._executor.run_blocking("set_sasl_credentials", username, password)
+
+    # Transactions
+
+    async def init_transactions(self, timeout: float = -1) -> None:
+        """Register the transactional.id and fence older producers; once, before the first transaction.
+        `timeout` in seconds.
+
+        Raises RetriableTransactionError, AbortableTransactionError, FatalTransactionError, or another
+        KafkaException.
+
+        If cancelled: the call itself goes on.
+        """
+        await self._transactional("init_transactions", timeout)
+
+    async def begin_transaction(self) -> None:
+        """Begin a transaction: records produced from now on belong to it. Raises as init_transactions() does.
+
+        If cancelled: the transaction may have begun.
+        """
+        self._require_usable()
+        self._manager.hand_over()  # what was produced before does not belong to it
+        await self._transactional("begin_transaction")
+
+    async def send_offsets_to_transaction(
+        self, positions: list[Any], group_metadata: Any, timeout: float = -1
+    ) -> None:
+        """Commit a consumer group's offsets with the transaction. `timeout` in seconds. Raises as
+        init_transactions() does.
+
+        If cancelled: the call itself goes on.
+        """
+        await self._transactional("send_offsets_to_transaction", positions, group_metadata, timeout)
+
+    async def commit_transaction(self, timeout: float = -1) -> None:
+        """Flush, then commit. `timeout` in seconds, for both together. Raises as init_transactions() does.
+
+        If cancelled: while it flushes nothing is committed; afterwards the commit itself goes on.
+        """
+        await self._end_transaction("commit_transaction", timeout)
+
+    async def abort_transaction(self, timeout: float = -1) -> None:
+        """Abort: records not yet sent fail with _PURGE_QUEUE, the others are written but never shown to
+        read_committed readers.
+
+        `timeout` in seconds. Raises as init_transactions() does.
+
+        If cancelled: the call itself goes on.
+        """
+        self._require_here()
+        self._manager.drop_buffer(KafkaError(KafkaError._PURGE_QUEUE))
+        await self._transactional("abort_transaction", timeout)
+        await self._flush(None if timeout < 0 else timeout)
+
+    def transaction(self) -> Transaction:
+        """`async with producer.transaction():` begins, commits on leaving, and aborts when the block raised
+        or was cancelled.
+        """
+        return Transaction(self)
+
+    async def _end_transaction(self, name: str, timeout: float) -> None:
+        timeout_s = arguments.checked_timeout(timeout)
+        self._require_usable()
+        began_s = time.monotonic()
+        if await self._flush(timeout_s) and timeout_s is not None and time.monotonic() - began_s >= timeout_s:
+            raise transaction_error(
+                KafkaException(
+                    KafkaError(
+                        KafkaError._TIMED_OUT, f"Not all records were sent in {timeout_s} s", retriable=True
+                    )
+                )
+            )
+        left = -1 if timeout_s is None else max(timeout_s - (time.monotonic() - began_s), 0.001)
+        await self._transactional(name, left)
+
+    async def _transactional(self, name: str, *args: Any) -> None:
+        self._require_here()
+        if self._life.state in (State.CLOSING, State.CLOSED):
+            self._life.require_open()
+        try:
+            await self._executor.run_blocking(name, *args)
+        except KafkaException as failed:
+            raise transaction_error(failed) from failed
+
+    # What is going on inside
+
+    def create_batches_preview(self, target_topic: str | None = None) -> list[MessageBatch]:
+        """The batches that a hand-over now would make, of one topic or of all. Changes nothing."""
+        return self._manager.preview(target_topic)
+
+    def get_batch_processor_stats(self) -> dict[str, int | float]:
+        """Counts since the start, except where named otherwise.
+
+        `buffered`, `in_flight`, `unsettled`, `waiting` are of now; `reuse_ratio` is the share of pooled
+        callbacks that were used again; `records_per_batch` the mean.
+        """
+        manager, executor, callbacks = self._manager, self._executor, self._callbacks
+        pooled = callbacks.created + callbacks.reused
+        return {
+            "accepted": manager.accepted,
+            "settled": callbacks.settled,
+            "unsettled": manager.unsettled(),
+            "buffered": manager.buffered(),
+            "in_flight": manager.unsettled() - manager.buffered(),
+            "waiting": manager.waiting,
+            "batches": executor.batches,
+            "records_per_batch": executor.records / executor.batches if executor.batches else 0.0,
+            "queue_full": executor.queue_full,
+            "callbacks_created": callbacks.created,
+            "callbacks_reused": callbacks.reused,
+            "reuse_ratio": callbacks.reused / pooled if pooled else 0.0,
+        }
+
+    # The end
+
+    async def close(self, timeout: float | None = None) -> None:
+        """Flush, settle every future ever given out, and stop. Safe to call again, and from several tasks at
+        once.
+
+        Parameters:
+            timeout: seconds for the flush. Records unsettled then are given up: their futures raise KafkaException with
+                _PURGE_QUEUE, or _PURGE_INFLIGHT where the record may have been written. None or negative: as
+                long as `delivery.timeout.ms` lets librdkafka try.
+
+        Callers that wait in line get ProducerClosedError. An `executor` that was given is left running.
+
+        If cancelled: the closing goes on; calling close() again waits for it.
+        """
+        timeout_s = arguments.checked_timeout(timeout)
+        self._require_here()
+        if self._life.state is State.CLOSED:
+            return
+        if self._closing is None:
+            self._life.move(State.CLOSING)
+            self._closing = self._loop.create_task(self._shut_down(timeout_s))
+        await asyncio.shield(self._closing)
+
+    async def _shut_down(self, timeout_s: float | None) -> None:
+        manager = self._manager
+        try:
+            manager.refuse_line(
+                ProducerClosedError("The producer was closed while this record waited for room.")
+            )
+            deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+            if await self._flush(timeout_s):
+                await self._purge(in_queue=True, in_flight=True, blocking=True)
+                await self._flush(PURGE_S_MAX)
+            running = self._callbacks.running_tasks()
+            if running:
+                left_s = None if deadline_s is None else max(deadline_s - time.monotonic(), 0)
+                await asyncio.wait(running, timeout=left_s)
+        finally:
+            self._timeouts.stop()
+            self._executor.stop_threads()
+            stopping = asyncio.ensure_future(self._executor.transport.stop())
+            await asyncio.wait([stopping], timeout=STOP_S_MAX)
+            self._life.move(State.CLOSED)
+
+    async def __aenter__(self: _Producer) -> _Producer:
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        await self.close()
+
+    def __del__(self) -> None:
+        if not hasattr(self, "_timeouts") or self._life.state is State.CLOSED or self._pid != os.getpid():
+            return
+        self._executor.transport.abandon()
+        self._executor.stop_threads()
+        warnings.warn(
+            f"AIOProducer dropped without close(), {len(self)} records unsettled. Use `async with`, or await close().",
+            ResourceWarning,
+            stacklevel=2,
+            source=self,
+        )
+
+    # Right caller, right time
+
+    def _require_here(self) -> None:
+        """Raise WrongLoopError unless called on the loop that the producer was made on."""
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if not here:
+            raise WrongLoopError(
+                "The producer belongs to the event loop that it was made on. Call it from a task of that loop, or from "
+                "another thread by asyncio.run_coroutine_threadsafe()."
+            )
+        if self._pid != os.getpid():
+            raise WrongLoopError(
+                "The producer belongs to the process that made it. Make a new one after a fork."
+            )
+
+    def _require_usable(self) -> None:
+        self._require_here()
+        self._life.require_open()
+
+
+def _note_fatal(life: LifeCycle, error: KafkaError) -> None:
+    """Remember the first fatal error; later calls raise it."""
+    if life.may_move(State.FAILED):
+        life.move(State.FAILED, KafkaException(error))
+
+
+def _add_extras(record: Record, timestamp: Any, headers: Any) -> bool:
+    """Add timestamp and headers where given; whether the record still fits the bulk call."""
+    if timestamp:
+        record["timestamp"] = arguments.checked_timestamp(timestamp)
+    elif timestamp != 0 or not isinstance(timestamp, int):
+        arguments.checked_timestamp(timestamp)
+    if headers is not None:
+        checked = arguments.checked_headers(headers)
+        if checked is not None:
+            record["headers"] = checked
+    return len(record) == 2
+
+
+def _checked_mapping(message: Mapping[str, Any], partition: int) -> tuple[int, Record, bool]:
+    """The partition, the record but for its callback, and whether it fits the bulk call, of one mapping of a
+    batch.
+    """
+    if not isinstance(message, Mapping):
+        raise TypeError(f"a message must be a mapping, not {type(message).__name__}.")
+    get = message.get
+    record: Record = {
+        "value": arguments.checked_payload("value", get("value")),
+        "key": arguments.checked_payload("key", get("key")),
+    }
+    own_partition = get("partition")
+    place = partition if own_partition is None else arguments.checked_partition(own_partition)
+    return place, record, _add_extras(record, get("timestamp") or 0, get("headers"))

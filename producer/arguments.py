@@ -1,0 +1,131 @@
+"""What a caller may pass: pure functions that return the checked value or raise, naming the parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from typing import Any, Union
+
+Payload = Union[str, bytes, bytearray, memoryview, None]
+Headers = Union[Mapping[str, str | bytes | None], list[tuple[str, str | bytes | None]]]
+
+PARTITION_MAX = 2**31 - 1
+TIMESTAMP_MAX_MS = 2**63 - 1
+QUEUE_MESSAGES_DEFAULT = 100_000
+QUEUE_MESSAGES_MAX = 2**31 - 1
+
+
+def checked_topic(topic: Any) -> str:
+    """A topic that can be handed to librdkafka."""
+    if not isinstance(topic, str):
+        raise TypeError(f"topic must be a str, not {type(topic).__name__}.")
+    if not topic or "\0" in topic:
+        raise ValueError(f"topic {topic!r} must be a name of at least one character and without NUL.")
+    topic.encode()
+    return topic
+
+
+def checked_payload(name: str, payload: Any) -> bytes | None:
+    """A value or key as bytes: str becomes UTF-8, and what the caller could still change is copied."""
+    if payload is None or type(payload) is bytes:
+        return payload
+    if isinstance(payload, str):
+        return payload.encode()
+    if isinstance(payload, (bytes, bytearray, memoryview)):
+        return bytes(payload)
+    raise TypeError(f"{name} must be bytes, str or None, not {type(payload).__name__}.")
+
+
+def checked_partition(partition: Any) -> int:
+    """A partition number, or -1 for the partitioner's choice."""
+    if not isinstance(partition, int):
+        raise TypeError(f"partition must be an int, not {type(partition).__name__}.")
+    if not -1 <= partition <= PARTITION_MAX:
+        raise ValueError(f"partition is {partition}; it must be -1 (any) to {PARTITION_MAX}.")
+    return partition
+
+
+def checked_timestamp(timestamp: Any) -> int:
+    """Milliseconds since the epoch, or 0 for now."""
+    if not isinstance(timestamp, int):
+        raise TypeError(
+            f"timestamp must be an int (milliseconds since the epoch), not {type(timestamp).__name__}."
+        )
+    if not 0 <= timestamp <= TIMESTAMP_MAX_MS:
+        raise ValueError(f"timestamp is {timestamp}; it must be 0 (now) to {TIMESTAMP_MAX_MS} milliseconds.")
+    return timestamp
+
+
+def checked_headers(headers: Any) -> list[tuple[str, bytes | None]] | None:
+    """Headers as a list of their own, in the given order; None where there are none."""
+    if headers is None:
+        return None
+    pairs = list(headers.items()) if isinstance(headers, Mapping) else headers
+    if not isinstance(pairs, (list, tuple)):
+        raise TypeError(
+            f"headers must be a mapping or a list of (key, value) pairs, not {type(headers).__name__}."
+        )
+    checked: list[tuple[str, bytes | None]] = []
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"headers must hold (key, value) pairs, not {pair!r}.")
+        key = pair[0].decode() if isinstance(pair[0], bytes) else pair[0]
+        if not isinstance(key, str):
+            raise TypeError(f"headers must have str keys, not {type(key).__name__}.")
+        if "\0" in key:
+            raise ValueError(f"headers key {key!r} must not contain NUL.")
+        key.encode()
+        checked.append((key, checked_payload(f"headers[{key!r}]", pair[1])))
+    return checked or None
+
+
+def checked_callback(on_delivery: Any, callback: Any) -> Any:
+    """The delivery callback, given by either of its two names."""
+    chosen = on_delivery if on_delivery is not None else callback
+    if chosen is not None and not callable(chosen):
+        raise TypeError(f"on_delivery must be callable, not {type(chosen).__name__}.")
+    return chosen
+
+
+def checked_count(name: str, count: Any) -> int:
+    """A number of things, at least one."""
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise TypeError(f"{name} must be an int, not {type(count).__name__}.")
+    if count < 1:
+        raise ValueError(f"{name} is {count}; it must be at least 1.")
+    return count
+
+
+def checked_seconds(name: str, seconds: Any) -> float:
+    """A duration in seconds, not negative."""
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
+        raise TypeError(f"{name} must be a number of seconds, not {type(seconds).__name__}.")
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"{name} is {seconds}; it must be 0 or more seconds, and finite.")
+    return float(seconds)
+
+
+def checked_timeout(timeout: Any) -> float | None:
+    """A timeout in seconds; None and negative numbers mean no limit."""
+    if timeout is None:
+        return None
+    if not isinstance(timeout, (int, float)) or isinstance(timeout, bool):
+        raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}.")
+    return None if timeout < 0 else float(timeout)
+
+
+def checked_executor(executor: Any) -> Executor | None:
+    """An executor for blocking calls."""
+    if executor is not None and not isinstance(executor, Executor):
+        raise TypeError(f"executor must be a concurrent.futures.Executor, not {type(executor).__name__}.")
+    return executor
+
+
+def queue_messages_max(conf: Mapping[str, Any]) -> int:
+    """How many records librdkafka's queue holds by this configuration."""
+    given = conf.get("queue.buffering.max.messages", QUEUE_MESSAGES_DEFAULT)
+    try:
+        limit = int(given)
+    except (TypeError, ValueError):
+        return QUEUE_MESSAGES_DEFAULT  # librdkafka refuses the value in its own words
+    return limit if limit > 0 else QUEUE_MESSAGES_MAX

@@ -1,0 +1,80 @@
+"""ProducerBatchExecutor: the only way down to the transport.
+
+It hands sealed batches over in order, counts them, and runs the client's blocking calls on threads of their
+own. It decides nothing about when: the batch manager and the buffer timeout do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any
+
+from producer.callbacks import CallbackManager
+from producer.message_batch import MessageBatch
+from producer.threads import DaemonThreads
+from producer.transport import Transport
+
+
+class ProducerBatchExecutor:
+    """Hands batches to `transport`; blocking calls go to `executor`, or to `max_workers` threads made when
+    first needed.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        callbacks: CallbackManager,
+        make_transport: Callable[[], Transport],
+        max_workers: int,
+        executor: Executor | None,
+    ) -> None:
+        self._loop = loop
+        self._callbacks = callbacks
+        self.transport = make_transport()
+        self._given_executor = executor
+        self._own_threads = DaemonThreads(max_workers) if executor is None else None
+        self.batches = 0
+        self.records = 0
+        self.queue_full = 0
+
+    def execute(self, batches: deque[MessageBatch]) -> int:
+        """Hand over from the left until all are taken or the queue is full; what was not taken stays, in
+        order.
+
+        Returns the number of records taken.
+        """
+        records_before = self.records
+        while batches:
+            batch = batches.popleft()
+            taken = self.transport.submit(batch)
+            self.batches += 1
+            self.records += taken
+            if taken < len(batch.messages):
+                self.queue_full += 1
+                batches.appendleft(batch.rest(taken))
+                break
+        return self.records - records_before
+
+    async def run_blocking(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a blocking method of the client off the loop.
+
+        If cancelled: the call itself goes on in its thread, and its outcome is dropped.
+        """
+        executor = self._given_executor or self._own_threads
+        call = partial(self.transport.run_blocking, name, *args, **kwargs)
+        self._callbacks.threads_serving += 1
+        outcome = self._loop.run_in_executor(executor, call)
+        outcome.add_done_callback(self._blocking_call_ended)
+        return await outcome
+
+    def _blocking_call_ended(self, outcome: asyncio.Future[Any]) -> None:
+        self._callbacks.threads_serving -= 1
+
+    def stop_threads(self) -> None:
+        """End the threads made here once they are free; an executor that was given is left running."""
+        if self._own_threads is not None:
+            self._own_threads.shutdown(wait=False)

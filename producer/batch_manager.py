@@ -1,0 +1,242 @@
+"""ProducerBatchManager: the buffer between `produce` and the executor, with its order and its bounds.
+
+Owns a record from `produce` until the executor took it. Within a topic, records are grouped into batches
+without any two records of one partition changing places: a record joins an open group only if nothing
+buffered after that group could go to the same partition. Topics are independent.
+
+Bound: at most `unsettled_max` records (librdkafka's own queue limit) are unsettled, in this buffer and in
+librdkafka together. Beyond it callers wait in one line, first come first served; their record enters the
+buffer at the moment their turn comes.
+
+The fast path of `produce` uses `room` and `plain` directly: while `room` is positive, a record of `plain`'s
+topics, with neither partition, headers nor timestamp, may be appended without asking anything else. All else
+goes through `add`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from confluent_kafka import KafkaError
+
+from producer.batch_executor import ProducerBatchExecutor
+from producer.callbacks import CallbackManager
+from producer.message_batch import PARTITIONER, MessageBatch, Record, create_message_batch
+
+BURST_MIN = 64
+ROOM_MAX = 256
+"""Records between two looks at the clock."""
+
+_T = TypeVar("_T")
+
+
+@dataclass
+class _Group:
+    """Records of one topic that may be handed over partition by partition: either all with a partition or all
+    without.
+    """
+
+    bulk: dict[int, bool] = field(default_factory=dict)
+    records: dict[int, list[Record]] = field(default_factory=dict)
+
+    def admits(self, partition: int, bulk: bool) -> bool:
+        """Whether a record may join without overtaking, or being overtaken by, a record of its partition."""
+        if partition in self.bulk:
+            return self.bulk[partition] == bulk
+        return partition != PARTITIONER and PARTITIONER not in self.bulk
+
+    def batches(self, topic: str, size_max: int) -> Iterator[MessageBatch]:
+        for partition, records in self.records.items():
+            for start in range(0, len(records), size_max):
+                yield create_message_batch(
+                    topic, records[start : start + size_max], partition, self.bulk[partition]
+                )
+
+
+class Turn(Generic[_T]):
+    """A place in the line for room: `enter` puts the record into the buffer when its turn has come."""
+
+    __slots__ = ("enter", "granted")
+
+    def __init__(self, enter: Callable[[], _T], granted: asyncio.Future[_T]) -> None:
+        self.enter = enter
+        self.granted = granted
+
+
+class ProducerBatchManager:
+    """Buffers records and turns them into batches for `executor`, which is to be set before the first record
+    comes.
+    """
+
+    executor: ProducerBatchExecutor
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, callbacks: CallbackManager, batch_size: int, unsettled_max: int
+    ) -> None:
+        self._loop = loop
+        self._callbacks = callbacks
+        self._batch_size = batch_size
+        self._unsettled_max = unsettled_max
+        self._topics: dict[str, list[_Group]] = {}
+        self._sealed: deque[MessageBatch] = deque()
+        self._line: deque[Turn[object]] = deque()
+        self._burst = min(BURST_MIN, batch_size)
+        self._granted = 0
+        self._handed_over = 0
+        self.plain: dict[str, list[Record]] = {}
+        self.room = 0
+
+    # Counts
+
+    @property
+    def accepted(self) -> int:
+        """Records that ever entered the buffer."""
+        return self._granted - self.room
+
+    def unsettled(self) -> int:
+        """Records in the buffer and in librdkafka that have no outcome yet."""
+        return self._granted - self.room - self._callbacks.settled
+
+    def buffered(self) -> int:
+        """Records that the transport has not taken."""
+        return self._granted - self.room - self._handed_over
+
+    @property
+    def waiting(self) -> int:
+        """Callers in the line for room."""
+        return sum(not turn.granted.done() for turn in self._line)
+
+    def is_idle(self) -> bool:
+        """Whether no record is on its way, so that the next one need not wait for the end of the tick."""
+        return self._granted - self.room == self._callbacks.settled
+
+    # Entering the buffer
+
+    def has_space(self) -> bool:
+        """Whether a record may enter now without overtaking anybody in the line."""
+        return self.unsettled() < self._unsettled_max and not self._sealed and not self._line
+
+    def add(self, topic: str, partition: int, record: Record, bulk: bool) -> None:
+        """Buffer a record. The caller has seen `has_space`, or has been given its turn."""
+        groups = self._topics.get(topic)
+        if groups is None:
+            groups = self._topics[topic] = []
+        if not groups or not groups[-1].admits(partition, bulk):
+            groups.append(_Group())
+            self.plain.pop(topic, None)
+        group = groups[-1]
+        records = group.records.get(partition)
+        if records is None:
+            group.bulk[partition] = bulk
+            records = group.records[partition] = []
+            if bulk and partition == PARTITIONER:
+                self.plain[topic] = records
+        records.append(record)
+        self._granted += 1
+
+    def burst_is_full(self) -> bool:
+        """Whether so much is buffered that it should not wait for the end of the tick. Grows the burst if it
+        is.
+        """
+        if self.buffered() < self._burst:
+            return False
+        self._burst = min(self._burst * 2, self._batch_size)
+        return True
+
+    def open_room(self) -> None:
+        """Let the fast path append until the next look at the clock, the burst or the queue limit, whichever
+        is first.
+        """
+        if self._sealed or self._line or self._callbacks.flush_waits:
+            self.close_room()
+            return
+        room = min(ROOM_MAX, self._burst - self.buffered(), self._unsettled_max - self.unsettled())
+        self._granted += max(room, 0) - self.room
+        self.room = max(room, 0)
+
+    def close_room(self) -> None:
+        """Send the next record through `add`."""
+        self._granted -= self.room
+        self.room = 0
+
+    def stand_in_line(self, enter: Callable[[], _T]) -> asyncio.Future[_T]:
+        """Wait for room. The future resolves to what `enter` returned; cancelled before, nothing was
+        buffered.
+        """
+        turn = Turn(enter, self._loop.create_future())
+        self._line.append(turn)
+        return turn.granted
+
+    # Leaving it
+
+    def flush_buffer(self) -> bool:
+        """Hand everything buffered to the executor; whether it took all."""
+        self.close_room()
+        if self._topics:
+            buffered = self.buffered()
+            self._sealed.extend(self._batches(None))
+            self._topics.clear()
+            self.plain.clear()
+            if buffered * 4 < self._burst:
+                self._burst = max(self._burst // 2, min(BURST_MIN, self._batch_size))
+        if self._sealed:
+            self._handed_over += self.executor.execute(self._sealed)
+        return not self._sealed
+
+    def hand_over(self) -> bool:
+        """Hand everything buffered over and see to it that the reports are heard of; whether all was
+        taken.
+        """
+        taken = self.flush_buffer()
+        self.executor.transport.expect_reports()
+        return taken
+
+    def make_progress(self) -> None:
+        """Reports were settled: retry what a full queue left over, admit the line, wake the flushes."""
+        if self._sealed:
+            self.flush_buffer()
+        admitted = False
+        while self._line and not self._sealed and self.unsettled() < self._unsettled_max:
+            turn = self._line.popleft()
+            if not turn.granted.done():
+                turn.granted.set_result(turn.enter())
+                admitted = True
+                if self.buffered() >= self._batch_size:
+                    self.flush_buffer()
+        if admitted:
+            self.flush_buffer()
+        self._callbacks.wake_waiters(self.unsettled())
+
+    def refuse_line(self, reason: Exception) -> None:
+        """End everybody's wait for room with an error."""
+        while self._line:
+            granted = self._line.popleft().granted
+            if not granted.done():
+                granted.set_exception(reason)
+
+    def drop_buffer(self, error: KafkaError) -> None:
+        """Fail every record that the transport has not taken."""
+        self.close_room()
+        dropped = [*self._sealed, *self._batches(None)]
+        self._sealed.clear()
+        self._topics.clear()
+        self.plain.clear()
+        for batch in dropped:
+            self._handed_over += len(batch)
+            for record in batch.messages:
+                self._callbacks.refuse(batch.topic, batch.partition, record, error)
+
+    def preview(self, target_topic: str | None) -> list[MessageBatch]:
+        """The batches that a hand-over now would make."""
+        sealed = [batch for batch in self._sealed if target_topic in (None, batch.topic)]
+        return [*sealed, *self._batches(target_topic)]
+
+    def _batches(self, target_topic: str | None) -> Iterator[MessageBatch]:
+        for topic, groups in self._topics.items():
+            if target_topic in (None, topic):
+                for group in groups:
+                    yield from group.batches(topic, self._batch_size)

@@ -1,0 +1,57 @@
+"""BufferTimeoutManager: no record waits in the buffer for company.
+
+The buffer is handed over at the end of the loop's current tick. When librdkafka's queue was full then, the
+rest is tried again whenever reports make room and, whatever happens, every `buffer_timeout` (0: only when
+reports make room).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class BufferTimeoutManager:
+    """Calls `hand_over` at the end of a tick, and again every `buffer_timeout_s` while it returns False (not
+    all taken).
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, hand_over: Callable[[], bool], buffer_timeout_s: float
+    ) -> None:
+        self._loop = loop
+        self._hand_over = hand_over
+        self._buffer_timeout_s = buffer_timeout_s
+        self._scheduled: asyncio.Handle | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self.tick_began_s = 0.0
+        """Monotonic loop time of the first record of the current tick."""
+
+    def mark_activity(self) -> None:
+        """A record was buffered."""
+        if self._scheduled is None:
+            self.tick_began_s = self._loop.time()
+            self._scheduled = self._loop.call_soon(self._end_of_tick)
+
+    def elapsed_s(self) -> float:
+        """How long records have been produced in this tick."""
+        return self._loop.time() - self.tick_began_s if self._scheduled is not None else 0.0
+
+    def stop(self) -> None:
+        """Hand over nothing any more."""
+        for handle in (self._scheduled, self._retry):
+            if handle is not None:
+                handle.cancel()
+        self._scheduled = self._retry = None
+
+    def _end_of_tick(self) -> None:
+        self._scheduled = None
+        self._attempt()
+
+    def _timed_out(self) -> None:
+        self._retry = None
+        self._attempt()
+
+    def _attempt(self) -> None:
+        if not self._hand_over() and self._retry is None and self._buffer_timeout_s:
+            self._retry = self._loop.call_later(self._buffer_timeout_s, self._timed_out)

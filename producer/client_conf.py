@@ -1,0 +1,147 @@
+"""The configuration for librdkafka, made from the caller's: a copy, with every callback brought to the loop.
+
+librdkafka runs callbacks inside poll(), on whatever thread that is. Here each becomes a call on the loop,
+plain or async; what it raises goes to the loop's exception handler. `oauth_cb` is the exception: librdkafka needs its return value on the spot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaError
+
+from producer.callbacks import OnDelivery
+
+EVENT_CALLBACKS = ("error_cb", "stats_cb", "throttle_cb")
+
+
+@dataclass(frozen=True)
+class ClientConf:
+    """What the transport gets, and what the producer keeps for itself."""
+
+    conf: dict[str, Any]
+    on_delivery: OnDelivery | None
+    only_failures: bool
+    serves_events: bool
+
+
+class LoopCalls:
+    """Runs callbacks on the loop, from any thread; keeps the async ones alive until they end."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._tasks: set[asyncio.Future[Any]] = set()
+
+    def wrap(self, name: str, callback: Callable[..., Any]) -> Callable[..., None]:
+        """A callable for any thread that runs `callback` on the loop."""
+
+        def call(*args: Any) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+                self._loop.call_soon_threadsafe(partial(self._run, name, callback, args))
+
+        return call
+
+    def _run(self, name: str, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        try:
+            outcome = callback(*args)
+        except Exception as raised:  # noqa: BLE001 (user code: reported, and harms nothing else)
+            self._report_raised(name, raised)
+            return
+        if inspect.isawaitable(outcome):
+            task = asyncio.ensure_future(outcome, loop=self._loop)
+            self._tasks.add(task)
+            task.add_done_callback(partial(self._finished, name))
+
+    def _finished(self, name: str, task: asyncio.Future[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (raised := task.exception()) is not None:
+            self._report_raised(name, raised)
+
+    def _report_raised(self, name: str, raised: BaseException) -> None:
+        self._loop.call_exception_handler({"message": f"{name} of the producer raised", "exception": raised})
+
+
+class LoopLogger:
+    """What librdkafka's log lines go to: the caller's logger, called on the loop."""
+
+    def __init__(self, calls: LoopCalls, logger: Any) -> None:
+        self.log = calls.wrap("logger", logger.log)
+
+
+def client_conf(
+    conf: Mapping[str, Any], loop: asyncio.AbstractEventLoop, on_fatal: Callable[[KafkaError], None]
+) -> ClientConf:
+    """Copy `conf` for the transport. Raises TypeError for a callback that cannot be called."""
+    if not isinstance(conf, Mapping):
+        raise TypeError(f"conf must be a mapping of librdkafka's settings, not {type(conf).__name__}.")
+    copied = dict(conf)
+    calls = LoopCalls(loop)
+    for name in (*EVENT_CALLBACKS, "oauth_cb", "on_delivery"):
+        if copied.get(name) is None:
+            copied.pop(name, None)
+        elif not callable(copied[name]):
+            raise TypeError(f"{name} must be callable, not {type(copied[name]).__name__}.")
+    if copied.get("logger") is None:
+        copied.pop("logger", None)
+    serves_events = any(name in copied for name in (*EVENT_CALLBACKS, "oauth_cb", "logger"))
+    on_delivery = copied.pop("on_delivery", None)
+    only_failures = str(copied.pop("delivery.report.only.error", False)).lower() in ("true", "1", "t")
+    copied["error_cb"] = calls.wrap("error_cb", partial(_on_error, on_fatal, copied.get("error_cb")))
+    for name in ("stats_cb", "throttle_cb"):
+        if name in copied:
+            copied[name] = calls.wrap(name, copied[name])
+    if "oauth_cb" in copied:
+        copied["oauth_cb"] = _answering(copied["oauth_cb"])
+    if "logger" in copied:
+        copied["logger"] = LoopLogger(calls, copied["logger"])
+    return ClientConf(copied, on_delivery, only_failures, serves_events)
+
+
+def _on_error(
+    on_fatal: Callable[[KafkaError], None], error_cb: Callable[..., Any] | None, error: KafkaError
+) -> Any:
+    if error.fatal():
+        on_fatal(error)
+    return error_cb(error) if error_cb is not None else None
+
+
+def _answering(oauth_cb: Callable[[str], Any]) -> Callable[[str], Any]:
+    """An oauth_cb that answers at once: an async one runs to its end on a loop of its own, on a thread of its
+    own.
+    """
+
+    def answer(config: str) -> Any:
+        outcome = oauth_cb(config)
+        if not inspect.isawaitable(outcome):
+            return outcome
+        return _run_apart(outcome)
+
+    return answer
+
+
+def _run_apart(awaitable: Any) -> Any:
+    async def wait() -> Any:
+        return await awaitable
+
+    answers: list[Any] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            answers.append(asyncio.run(wait()))
+        except BaseException as error:  # noqa: BLE001 (it is raised again where librdkafka asked)
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="producer-oauth", daemon=True)
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
+    return answers[0]

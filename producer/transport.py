@@ -1,0 +1,323 @@
+"""The seam below the batch executor: a transport carries batches to librdkafka and brings reports back.
+
+Above the seam there is one producer; below it there may be several transports with one contract, `Transport`.
+This module holds that contract and the transport that is always there, `PureTransport`, on confluent-kafka's
+public API alone.
+
+How the pure transport hears of reports without busy waiting. Reports are served on the loop's thread, by
+poll(0) within a time budget: served on a worker thread each one would fight the loop for the interpreter
+lock. With few records in flight nobody knows when the next report comes, so a thread waits inside a blocking
+poll(). The first report's callback notices the wrong thread, keeps the report for the loop and raises, which
+makes librdkafka put the remaining ones back; the loop is woken and serves them. The thread waits again only
+when the loop asks it to. With many records in flight the loop looks itself, once a millisecond, and hands
+over to the thread when nothing came for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from producer.callbacks import CallbackManager, StopServing
+from producer.message_batch import MessageBatch, Record
+
+TRANSPORTS = ("pure",)
+TRANSPORT_VARIABLE = "PRODUCER_TRANSPORT"
+
+SERVE_BUDGET_S = 0.001
+POLL_INTERVAL_S = 0.001
+"""Between two looks of the loop while many records are in flight."""
+EMPTY_LOOKS_MAX = 5
+"""Looks without a report after which the thread waits instead."""
+IN_FLIGHT_FEW = 256
+"""Up to here the thread waits for the next report; above, the loop looks for it."""
+WAIT_S = 0.1
+"""One blocking poll() of the thread. Below the 0.2 s from which confluent-kafka goes on polling after a
+served event.
+"""
+IDLE_WAITS_MAX = 10
+"""Blocking polls with nothing in flight after which the thread parks, unless callbacks for events are
+configured.
+"""
+PARKED_LOOK_S = 5.0
+"""How often events that nobody asked for are served while the thread is parked, so that they cannot pile
+up.
+"""
+
+
+class Transport(Protocol):
+    """What the batch executor needs of a transport. All methods run on the loop's thread unless they say
+    otherwise.
+    """
+
+    name: str
+
+    def submit(self, batch: MessageBatch) -> int:
+        """Hand records over, in order; how many were taken. Fewer than all: the queue is full, the rest is
+        the caller's.
+
+        A record that librdkafka refuses for its own sake counts as taken and its callback is called at once.
+        """
+
+    def expect_reports(self) -> None:
+        """Records were handed over: bring their reports to the loop when they come."""
+
+    def serve(self) -> None:
+        """Serve the reports that are there, within a time budget, and those beyond it in the loop's next
+        ticks.
+        """
+
+    def run_blocking(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Call the blocking client method `name`. Runs on a worker thread; reports reach the loop all the
+        same.
+        """
+
+    def abandon(self) -> None:
+        """Nobody will close the producer: bring the outstanding reports, then stop. Any thread."""
+
+    async def stop(self) -> None:
+        """Stop the threads and release the client. Nothing may be outstanding that still matters.
+
+        If cancelled: the stopping goes on.
+        """
+
+
+def choose_transport(requested: str | None) -> str:
+    """The transport's name from the constructor's argument, else the environment, else the default. May raise
+    ValueError.
+    """
+    name = requested if requested is not None else os.environ.get(TRANSPORT_VARIABLE, TRANSPORTS[0])
+    if name not in TRANSPORTS:
+        source = "transport" if requested is not None else f"the environment variable {TRANSPORT_VARIABLE}"
+        raise ValueError(f"{source} is {name!r}; this installation has: {', '.join(TRANSPORTS)}.")
+    return name
+
+
+class PureTransport:
+    """Transport on `confluent_kafka.Producer`. Made on the loop's thread.
+
+    `unsettled` counts the records that have no outcome yet; `on_progress` is called on the loop after every
+    serving.
+    """
+
+    name = "pure"
+
+    def __init__(
+        self,
+        conf: dict[str, Any],
+        loop: asyncio.AbstractEventLoop,
+        callbacks: CallbackManager,
+        unsettled: Callable[[], int],
+        on_progress: Callable[[], None],
+        serves_events: bool,
+    ) -> None:
+        self._loop = loop
+        self._callbacks = callbacks
+        self._unsettled = unsettled
+        self._on_progress = on_progress
+        self._serves_events = serves_events
+        callbacks.on_caught = self._caught
+        self._producer = Producer(conf)
+        self._produce = self._producer.produce
+        self._produce_batch = self._producer.produce_batch
+        self._poll = self._producer.poll
+        self._next_look: asyncio.Handle | None = None
+        self._empty_looks = 0
+        self._parked = False
+        """Whether the thread gave up waiting; nothing is in flight then."""
+        self._thread_waits = False
+        self._stopping = False
+        self._abandoned = False
+        self._stopped: asyncio.Future[None] = loop.create_future()
+        self._baton: SimpleQueue[None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run_thread, name="producer-reports", daemon=True)
+        self._thread.start()
+        self._let_thread_wait()
+
+    # Hand-over
+
+    def submit(self, batch: MessageBatch) -> int:
+        if batch.bulk and len(batch.messages) > 1:
+            return self._submit_bulk(batch)
+        return self._submit_singly(batch)
+
+    def _submit_bulk(self, batch: MessageBatch) -> int:
+        messages = list(batch.messages)
+        try:
+            accepted = self._produce_batch(batch.topic, messages, batch.partition)
+        except Exception:  # noqa: BLE001 (the call took nothing; one by one, each record gets its own error or its way)
+            return self._submit_singly(batch)
+        if accepted == len(messages):
+            return accepted
+        taken = len(messages)
+        for index, message in enumerate(messages):
+            error = message.pop("_error", None)
+            if error is None:
+                continue
+            if error.code() != KafkaError._QUEUE_FULL:
+                self._refuse(batch, message, error)
+            elif taken > index:
+                taken = index  # librdkafka takes nothing after the first that found the queue full
+        return taken
+
+    def _submit_singly(self, batch: MessageBatch) -> int:
+        for index, message in enumerate(batch.messages):
+            try:
+                self._produce(
+                    batch.topic,
+                    message["value"],
+                    message["key"],
+                    batch.partition,
+                    on_delivery=message["callback"],
+                    timestamp=message.get("timestamp", 0),
+                    headers=message.get("headers"),
+                )
+            except BufferError:
+                return index
+            except KafkaException as refused:
+                self._refuse(batch, message, refused.args[0])
+            except Exception as refused:  # noqa: BLE001 (whatever it is, it is this record's outcome and no other's)
+                error = KafkaError(KafkaError._INVALID_ARG, f"{type(refused).__name__}: {refused}")
+                self._refuse(batch, message, error)
+        return len(batch.messages)
+
+    def _refuse(self, batch: MessageBatch, message: Record, error: KafkaError) -> None:
+        self._callbacks.refuse(batch.topic, batch.partition, message, error)
+        self._plan_look(self._loop.call_soon(self.serve))  # no report will come to make the loop look
+
+    # Reports, on the loop
+
+    def expect_reports(self) -> None:
+        if self._unsettled() > IN_FLIGHT_FEW:
+            self.serve()
+        elif not self._thread_waits and (self._next_look is None or self._parked):
+            self._let_thread_wait()
+
+    def serve(self) -> None:
+        self._plan_look(None)
+        if self._stopping:
+            return
+        callbacks = self._callbacks
+        settled_before = callbacks.settled
+        more = False
+        try:
+            callbacks.settle_caught()
+            until_s = callbacks.serve_within(SERVE_BUDGET_S)
+            try:
+                self._poll(0)
+            except StopServing:
+                more = True
+            finally:
+                callbacks.serve_without_limit()
+            more = callbacks.run_due(until_s) or more
+            self._on_progress()
+        finally:
+            self._plan_next(more, callbacks.settled > settled_before)
+
+    def _plan_next(self, more: bool, settled_some: bool) -> None:
+        """Decide who notices the next report: the loop's next tick, a look in a moment, or the thread."""
+        if self._stopping or self._next_look is not None:
+            return
+        self._empty_looks = 0 if settled_some or more else self._empty_looks + 1
+        unsettled = self._unsettled()
+        if more:
+            self._plan_look(self._loop.call_soon(self.serve))
+        elif unsettled > IN_FLIGHT_FEW and self._empty_looks < EMPTY_LOOKS_MAX:
+            self._plan_look(self._loop.call_later(POLL_INTERVAL_S, self.serve))
+        elif self._abandoned and not unsettled:
+            self._begin_stop()
+        elif self._parked and not unsettled:
+            self._plan_look(self._loop.call_later(PARKED_LOOK_S, self.serve))
+        elif not self._thread_waits:
+            self._let_thread_wait()
+
+    def _plan_look(self, look: asyncio.Handle | None) -> None:
+        if self._next_look is not None:
+            self._next_look.cancel()
+        self._next_look = look
+
+    # The waiting thread. Its state is changed on the loop only; the thread sends word.
+
+    def _let_thread_wait(self) -> None:
+        if self._parked:
+            self._plan_look(None)
+            self._parked = False
+        self._empty_looks = 0
+        self._thread_waits = True
+        self._callbacks.threads_serving += 1
+        self._baton.put(None)
+
+    def _thread_returned(self, reports_came: bool) -> None:
+        self._thread_waits = False
+        self._callbacks.threads_serving -= 1
+        self._parked = not reports_came
+        self.serve()
+
+    def _caught(self) -> None:
+        if threading.get_ident() == self._thread.ident:
+            raise StopServing
+        self._tell_loop(self.serve)
+
+    def _tell_loop(self, call: Callable[..., None], *args: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+            self._loop.call_soon_threadsafe(call, *args)
+
+    def _run_thread(self) -> None:
+        while not (self._stopping or self._loop.is_closed()):
+            try:
+                self._baton.get(timeout=PARKED_LOOK_S)
+            except Empty:
+                continue
+            if not self._stopping:
+                self._tell_loop(self._thread_returned, self._wait_for_report())
+        self._release_client()
+        self._tell_loop(self._note_stopped)
+
+    def _wait_for_report(self) -> bool:
+        """Whether a report came; False when nothing is in flight for so long that waiting is pointless."""
+        idle_waits = 0
+        while not (self._stopping or self._loop.is_closed()):
+            try:
+                self._poll(WAIT_S)
+            except StopServing:
+                return True
+            idle_waits = 0 if self._serves_events or self._unsettled() else idle_waits + 1
+            if idle_waits > IDLE_WAITS_MAX:
+                return False
+        return True
+
+    # Blocking calls and the end
+
+    def run_blocking(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self._producer, name)(*args, **kwargs)
+
+    def abandon(self) -> None:
+        self._abandoned = True
+        if self._loop.is_closed():
+            self._begin_stop()
+        else:
+            self._tell_loop(self.serve)
+
+    async def stop(self) -> None:
+        self._begin_stop()
+        await asyncio.shield(self._stopped)
+
+    def _begin_stop(self) -> None:
+        self._stopping = True
+        self._baton.put(None)
+
+    def _release_client(self) -> None:
+        """Drop the last references to the client: librdkafka's own threads end here, off the loop."""
+        del self._produce, self._produce_batch, self._poll, self._producer
+
+    def _note_stopped(self) -> None:
+        self._plan_look(None)
+        if not self._stopped.done():
+            self._stopped.set_result(None)
