@@ -20,7 +20,12 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec, TopicMetadata
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the stubs don't export what the docs name
+    AdminClient,
+    NewTopic,
+    OffsetSpec,
+    TopicMetadata,
+)
 
 _T = TypeVar("_T")
 
@@ -86,7 +91,7 @@ class Broker(abc.ABC):
     @property
     @abc.abstractmethod
     def description(self) -> str:
-        """One line for the head of the output and for result files: product, version, shape, how it was run."""
+        """One line for the head of the output and for result files: product, version, shape."""
 
     @property
     @abc.abstractmethod
@@ -115,7 +120,7 @@ class Broker(abc.ABC):
         replication_factor: int = 1,
         config: Mapping[str, str] | None = None,
     ) -> None:
-        """Returns once every partition has a leader that answers for it, so that the first produce meets no delay.
+        """Returns once every partition's leader answers for it, so that the first produce meets no delay.
 
         Raises BrokerError if the topic exists or can't be made, BrokerNotReady if it is not usable in time.
         """
@@ -133,7 +138,7 @@ class Broker(abc.ABC):
         """Raises BrokerDied with the last lines of a node that ought to run and doesn't."""
 
     def broker_cpu_seconds(self) -> float | None:
-        """CPU time that all broker processes used since they were started; None where it can't be measured."""
+        """CPU time that all broker processes used so far; None where it can't be measured."""
         return None
 
     def stop_node(self, node: Any, clean: bool = True) -> None:
@@ -169,17 +174,15 @@ class TopicAdmin:
 
     def __init__(self, bootstrap_servers: str, client_properties: Mapping[str, str] | None = None) -> None:
         self.last_error: KafkaError | None = None
-        self._client = AdminClient(
-            {
-                # A broker that is not up yet is tried again at once: start-up is timed by this client.
-                "reconnect.backoff.ms": 20,
-                "reconnect.backoff.max.ms": 200,
-                **(client_properties or {}),
-                "bootstrap.servers": bootstrap_servers,
-                "error_cb": self._remember,
-                "logger": _silent_logger(),
-            }
-        )
+        settings: dict[str, Any] = {
+            # A broker that is not up yet is tried again at once: start-up is timed by this client.
+            "reconnect.backoff.ms": 20,
+            "reconnect.backoff.max.ms": 200,
+            **(client_properties or {}),
+            "bootstrap.servers": bootstrap_servers,
+            "error_cb": self._remember,
+        }
+        self._client = AdminClient(settings, logger=_silent_logger())
 
     def _remember(self, error: KafkaError) -> None:
         self.last_error = error
@@ -222,8 +225,9 @@ class TopicAdmin:
             for number, partition in sorted(topic.partitions.items()):
                 if partition.leader < 0:
                     return f"partition {number} has no leader"
-                if len(partition.isrs) < replication_factor:
-                    return f"partition {number} has {len(partition.isrs)} of {replication_factor} replicas in sync"
+                in_sync = len(partition.isrs)
+                if in_sync < replication_factor:
+                    return f"partition {number} has {in_sync} of {replication_factor} replicas in sync"
             return self._offsets_refused(name, partitions)
 
         _await_none(missing, limit_s, f"topic {name} is not usable")
@@ -236,9 +240,11 @@ class TopicAdmin:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise BrokerError(f"could not delete topic {name}: {error.args[0].str()}") from error
-        _await_none(
-            lambda: self._metadata(name) and "still in the metadata", limit_s, f"topic {name} is not gone"
-        )
+
+        def remaining() -> str | None:
+            return None if self._metadata(name) is None else "still in the metadata"
+
+        _await_none(remaining, limit_s, f"topic {name} is not gone")
 
     def leaders(self, name: str) -> dict[int, int]:
         """As `Broker.leaders`; raises BrokerError if there is no such topic."""
@@ -255,7 +261,7 @@ class TopicAdmin:
         return None if topic.error is not None and not topic.partitions else topic
 
     def _offsets_refused(self, name: str, partitions: int) -> str | None:
-        asked = {TopicPartition(name, number): OffsetSpec.latest() for number in range(partitions)}
+        asked = {TopicPartition(name, number): OffsetSpec.latest() for number in range(partitions)}  # type: ignore[no-untyped-call]
         for partition, future in self._client.list_offsets(asked, request_timeout=2.0).items():
             try:
                 future.result(timeout=3.0)
