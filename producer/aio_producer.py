@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
+from threading import get_ident
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
@@ -81,6 +82,7 @@ class AIOProducer:
         arguments.checked_executor(executor)
         choose_transport(transport)
         self._loop = loop = asyncio.get_running_loop()
+        self._thread = get_ident()
         prepared = client_conf(conf, loop, partial(_note_fatal, self._life))
         self._default_on_delivery = prepared.on_delivery
         self._callbacks = callbacks = CallbackManager(loop, prepared.only_failures)
@@ -155,12 +157,11 @@ class AIOProducer:
             and callback is None
         ):
             records = manager.plain.get(topic)
-            if records is not None:
-                future = self._future_type()
-                if future._loop is self._loop:
-                    records.append({"value": value, "key": key, "callback": future})
-                    manager.room -= 1
-                    return future
+            if records is not None and get_ident() == self._thread:
+                manager.room -= 1
+                future = self._future_type(loop=self._loop)
+                records.append({"value": value, "key": key, "callback": future})
+                return future
         return await self._produce(topic, value, key, partition, on_delivery or callback, timestamp, headers)
 
     async def _produce(
@@ -267,18 +268,35 @@ class AIOProducer:
     ) -> asyncio.Future[BatchResult]:
         manager = self._manager
         report = self._callbacks.batch_report(len(messages), future, on_delivery)
+        slots = report.slots
+        records: list[Record] | None = None
         for index, message in enumerate(messages):
+            if records is not None and manager.room > 0 and type(message) is dict:
+                value, key = message.get("value"), message.get("key")
+                if (
+                    type(value) is bytes
+                    and (key is None or type(key) is bytes)
+                    and len(message) == 1 + ("key" in message)
+                ):
+                    manager.room -= 1
+                    records.append({"value": value, "key": key, "callback": slots[index]})
+                    continue
             try:
                 place, record, bulk = _checked_mapping(message, partition)
             except (TypeError, ValueError) as refused:
                 report.reject(index, refused)
                 continue
-            record["callback"] = report.slots[index]
+            record["callback"] = slots[index]
+            if not manager.has_space():
+                manager.hand_over()
             if manager.has_space():
-                manager.add(topic, place, record, bulk)
+                report.enter(topic, place, record, bulk, manager.add)
+                self._after_entry()
+                if self._timeouts.elapsed_s() > TICK_S_MAX:
+                    await asyncio.sleep(0)
             else:
-                await manager.stand_in_line(partial(manager.add, topic, place, record, bulk))
-        self._after_entry()
+                await manager.stand_in_line(partial(report.enter, topic, place, record, bulk, manager.add))
+            records = manager.plain.get(topic) if partition == PARTITIONER else None
         return future
 
     def _checked(
@@ -323,10 +341,10 @@ class AIOProducer:
     def _after_entry(self, at_once: bool = False) -> None:
         """Records entered the buffer: see to it that they leave."""
         manager = self._manager
+        if at_once and manager.hand_over():
+            return
         self._timeouts.mark_activity()
-        if at_once:
-            manager.hand_over()
-        elif manager.burst_is_full():
+        if manager.burst_is_full():
             manager.flush_buffer()
         if self._default_on_delivery is None:
             manager.open_room()
@@ -540,9 +558,10 @@ class AIOProducer:
         once.
 
         Parameters:
-            timeout: seconds for the flush. Records unsettled then are given up: their futures raise KafkaException with
-                _PURGE_QUEUE, or _PURGE_INFLIGHT where the record may have been written. None or negative: as
-                long as `delivery.timeout.ms` lets librdkafka try.
+            timeout: seconds for the flush. Records unsettled then are given up: their futures raise
+                KafkaException with _PURGE_QUEUE, or _PURGE_INFLIGHT where the record may have been written.
+                None
+                or negative: as long as `delivery.timeout.ms` lets librdkafka try.
 
         Callers that wait in line get ProducerClosedError. An `executor` that was given is left running.
 
@@ -590,7 +609,8 @@ class AIOProducer:
         self._executor.transport.abandon()
         self._executor.stop_threads()
         warnings.warn(
-            f"AIOProducer dropped without close(), {len(self)} records unsettled. Use `async with`, or await close().",
+            f"AIOProducer dropped without close(), {len(self)} records unsettled. Await close(), or use it as "
+            "`async with AIOProducer(...)`.",
             ResourceWarning,
             stacklevel=2,
             source=self,
@@ -606,8 +626,8 @@ class AIOProducer:
             here = False
         if not here:
             raise WrongLoopError(
-                "The producer belongs to the event loop that it was made on. Call it from a task of that loop, or from "
-                "another thread by asyncio.run_coroutine_threadsafe()."
+                "The producer belongs to the event loop that it was made on. Call it from a task of that loop, or "
+                "from another thread by asyncio.run_coroutine_threadsafe()."
             )
         if self._pid != os.getpid():
             raise WrongLoopError(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from typing import Any, Union
+from typing import Any
 
-Payload = Union[str, bytes, bytearray, memoryview, None]
-Headers = Union[Mapping[str, str | bytes | None], list[tuple[str, str | bytes | None]]]
+Payload = str | bytes | bytearray | memoryview | None
+Headers = Mapping[str, str | bytes | None] | list[tuple[str, str | bytes | None]]
 
 PARTITION_MAX = 2**31 - 1
 TIMESTAMP_MAX_MS = 2**63 - 1

@@ -151,7 +151,7 @@ class ProducerBatchManager:
         """Let the fast path append until the next look at the clock, the burst or the queue limit, whichever
         is first.
         """
-        if self._sealed or self._line or self._callbacks.flush_waits:
+        if self._sealed or self._line or self._callbacks.marks:
             self.close_room()
             return
         room = min(ROOM_MAX, self._burst - self.buffered(), self._unsettled_max - self.unsettled())
@@ -228,7 +228,7 @@ class ProducerBatchManager:
         for batch in dropped:
             self._handed_over += len(batch)
             for record in batch.messages:
-                self._callbacks.refuse(batch.topic, batch.partition, record, error)
+                self._callbacks.refuse(batch, record, error)
 
     def preview(self, target_topic: str | None) -> list[MessageBatch]:
         """The batches that a hand-over now would make."""

@@ -26,10 +26,13 @@ from functools import partial
 from threading import get_ident
 from typing import Any, ClassVar
 
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, KafkaException
 
-OnDelivery = Callable[[KafkaError | None, Any], None | Awaitable[None]]
+from producer.message_batch import MessageBatch, Record, UnsentMessage
+
+OnDelivery = Callable[[KafkaError | None, Any], Awaitable[None] | None]
 ReportCallback = Callable[[KafkaError | None, Any], None]
+AddRecord = Callable[[str, int, Record, bool], None]
 
 REPORTS_BETWEEN_CLOCK_READS = 64
 _CLOCK_MASK = REPORTS_BETWEEN_CLOCK_READS - 1
@@ -60,7 +63,7 @@ class DeliveryFuture(asyncio.Future[Any]):
             return
         manager.settled += 1
         if error is None:
-            try:
+            try:  # noqa: SIM105 (suppress() would cost every record as much as settling it)
                 self.set_result(message)
             except asyncio.InvalidStateError:
                 pass  # the caller gave up the wait
@@ -156,7 +159,14 @@ class BatchReport:
         self.future, self.on_delivery = future, on_delivery
         self._count = self._remaining = count
         self._failures = {}
+        self.marks = self._manager.marks
         self.slots.extend(partial(self._report, index) for index in range(len(self.slots), count))
+
+    def enter(self, topic: str, partition: int, record: Record, bulk: bool, add: AddRecord) -> None:
+        """Add a record of the batch to the buffer."""
+        for mark in self.marks:
+            mark.younger += 1
+        add(topic, partition, record, bulk)
 
     def reject(self, index: int, reason: BaseException) -> None:
         """The record at `index` never entered the buffer."""
@@ -213,7 +223,8 @@ class CallbackManager:
         self._caught: deque[tuple[ReportCallback, KafkaError | None, Any]] = deque()
         self._due: deque[tuple[OnDelivery, KafkaError | None, Any, tuple[FlushMark, ...]]] = deque()
         self._deadline_s = float("inf")
-        self._marks: tuple[FlushMark, ...] = ()
+        self.marks: tuple[FlushMark, ...] = ()
+        """The waiting flushes, which new records must remember."""
         self._pool: list[ReusableMessageCallback] = []
         self._batch_pool: list[BatchReport] = []
         self._tasks: set[asyncio.Future[None]] = set()
@@ -223,14 +234,9 @@ class CallbackManager:
 
     # The callbacks of new records
 
-    @property
-    def flush_waits(self) -> bool:
-        """Whether new records must carry the marks of waiting flushes."""
-        return bool(self._marks)
-
     def callback_for(self, future: DeliveryFuture, on_delivery: OnDelivery | None) -> ReportCallback:
         """The callback for a new record: the future itself where that is enough."""
-        if on_delivery is None and not self._marks:
+        if on_delivery is None and not self.marks:
             return future
         if self._pool:
             self.reused += 1
@@ -238,8 +244,8 @@ class CallbackManager:
         else:
             self.created += 1
             callback = ReusableMessageCallback(self)
-        callback.future, callback.on_delivery, callback.marks = future, on_delivery, self._marks
-        for mark in self._marks:
+        callback.future, callback.on_delivery, callback.marks = future, on_delivery, self.marks
+        for mark in self.marks:
             mark.younger += 1
         return callback
 
@@ -287,17 +293,9 @@ class CallbackManager:
         if not self.settled & _CLOCK_MASK:
             self.keep_budget()
 
-    def refuse(self, topic: str, partition: int, record: Mapping[str, Any], error: KafkaError) -> None:
+    def refuse(self, batch: MessageBatch, record: Record, error: KafkaError) -> None:
         """Settle a record that librdkafka did not take and will therefore never report."""
-        message = Message(
-            topic=topic,
-            partition=partition,
-            key=_as_bytes(record["key"]),
-            value=_as_bytes(record["value"]),
-            headers=record.get("headers"),
-            error=error,
-        )
-        record["callback"](error, message)
+        record["callback"](error, UnsentMessage(batch, record, error))
 
     def caught_elsewhere(self, callback: ReportCallback, error: KafkaError | None, message: Any) -> bool:
         """Whether this is not the loop's thread; then the report is kept for the loop. May raise
@@ -389,12 +387,12 @@ class CallbackManager:
     def add_mark(self) -> FlushMark:
         """Begin a flush: records produced from now on are younger than it."""
         mark = FlushMark(self._loop.create_future())
-        self._marks = (*self._marks, mark)
+        self.marks = (*self.marks, mark)
         return mark
 
     def remove_mark(self, mark: FlushMark) -> None:
         """End a flush."""
-        self._marks = tuple(other for other in self._marks if other is not mark)
+        self.marks = tuple(other for other in self.marks if other is not mark)
 
     def wake_waiters(self, unsettled: int) -> None:
         """Wake the polls that waited for any report, and the flushes for which nothing older is unsettled any
@@ -405,13 +403,9 @@ class CallbackManager:
                 if self.settled > settled and not watcher.done():
                     watcher.set_result(None)
             self._watchers = [entry for entry in self._watchers if not entry[1].done()]
-        for mark in self._marks:
+        for mark in self.marks:
             if unsettled <= mark.younger and not mark.done.done():
                 mark.done.set_result(None)
-
-
-def _as_bytes(payload: str | bytes | None) -> bytes | None:
-    return payload.encode() if isinstance(payload, str) else payload
 
 
 def _name(message: Any) -> str:

@@ -1,7 +1,8 @@
 """The configuration for librdkafka, made from the caller's: a copy, with every callback brought to the loop.
 
 librdkafka runs callbacks inside poll(), on whatever thread that is. Here each becomes a call on the loop,
-plain or async; what it raises goes to the loop's exception handler. `oauth_cb` is the exception: librdkafka needs its return value on the spot.
+plain or async; what it raises goes to the loop's exception handler. `oauth_cb` is the exception: librdkafka
+needs its return value on the spot.
 """
 
 from __future__ import annotations

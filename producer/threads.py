@@ -10,10 +10,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from queue import SimpleQueue
-from typing import Any, Optional, TypeVar
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
-_Job = Optional[tuple["Future[Any]", Callable[[], Any]]]
+_Job = tuple["Future[Any]", Callable[[], Any]] | None
 
 
 class DaemonThreads(Executor):

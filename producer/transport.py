@@ -126,7 +126,7 @@ class PureTransport:
         callbacks.on_caught = self._caught
         self._producer = Producer(conf)
         self._produce = self._producer.produce
-        self._produce_batch = self._producer.produce_batch
+        self._produce_batch = getattr(self._producer, "produce_batch", None)  # from 2.12 on
         self._poll = self._producer.poll
         self._next_look: asyncio.Handle | None = None
         self._empty_looks = 0
@@ -144,14 +144,14 @@ class PureTransport:
     # Hand-over
 
     def submit(self, batch: MessageBatch) -> int:
-        if batch.bulk and len(batch.messages) > 1:
-            return self._submit_bulk(batch)
+        if batch.bulk and len(batch.messages) > 1 and self._produce_batch is not None:
+            return self._submit_bulk(batch, self._produce_batch)
         return self._submit_singly(batch)
 
-    def _submit_bulk(self, batch: MessageBatch) -> int:
+    def _submit_bulk(self, batch: MessageBatch, produce_batch: Callable[..., int]) -> int:
         messages = list(batch.messages)
         try:
-            accepted = self._produce_batch(batch.topic, messages, batch.partition)
+            accepted = produce_batch(batch.topic, messages, batch.partition)
         except Exception:  # noqa: BLE001 (the call took nothing; one by one, each record gets its own error or its way)
             return self._submit_singly(batch)
         if accepted == len(messages):
@@ -189,7 +189,7 @@ class PureTransport:
         return len(batch.messages)
 
     def _refuse(self, batch: MessageBatch, message: Record, error: KafkaError) -> None:
-        self._callbacks.refuse(batch.topic, batch.partition, message, error)
+        self._callbacks.refuse(batch, message, error)
         self._plan_look(self._loop.call_soon(self.serve))  # no report will come to make the loop look
 
     # Reports, on the loop
