@@ -8,9 +8,9 @@ If it can't be made, brokers start without one; the reason is remembered and tol
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,12 +19,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from systest.distribution.cache import cache_root, exclusive, partial
+from systest.distribution.cache import cache_root, exclusive, key_of, partial
 from systest.distribution.jars import Say
 from systest.distribution.java import JavaRuntime
+from systest.distribution.jvm import JavaCommandFailed, environment, last_lines, run_java
+from systest.distribution.storage import META_FILE, meta_properties, random_id
 
 _FIRST_AOT_VERSION = 25
-_COMMAND_LIMIT_S = 30.0
 _TRAINING_START_LIMIT_S = 60.0
 _TRAINING_STOP_LIMIT_S = 90.0
 _STARTED = b"Kafka Server started"
@@ -45,11 +46,7 @@ class StartupCache:
     note: str
 
 
-class _TrainingFailed(Exception):
-    """The message ends the sentence 'no start-up cache: ...'."""
-
-
-def startup_cache(java: JavaRuntime, class_path: Sequence[str], say: Say) -> StartupCache:
+def startup_cache(java: JavaRuntime, class_path: Sequence[str], storage: Path, say: Say) -> StartupCache:
     """The cache for this Java and these jars, made now if it is not there yet; takes some 15 s then."""
     directory = cache_root() / "startup"
     file = directory / f"{_key(java, class_path)}.cache"
@@ -57,7 +54,7 @@ def startup_cache(java: JavaRuntime, class_path: Sequence[str], say: Say) -> Sta
     if not file.exists() and not failure.exists():
         with exclusive(directory):
             if not file.exists() and not failure.exists():  # another process may have been faster
-                _make(java, class_path, file, failure, say)
+                _make(java, class_path, storage, file, failure, say)
     if file.exists():
         return StartupCache(_use_flags(java, file), _name(java))
     return StartupCache((), f"no start-up cache: {failure.read_text('utf-8')} (remembered in {failure})")
@@ -85,22 +82,22 @@ def _insist_flag(java: JavaRuntime) -> str:
 
 
 def _key(java: JavaRuntime, class_path: Sequence[str]) -> str:
-    """Changes with what would make the JVM refuse the cache: the Java; each jar's place, size and time."""
-    digest = hashlib.sha256(f"{Path(java.path).resolve()}\n{java.version}\n".encode())
-    for jar in class_path:
-        status = os.stat(jar)  # noqa: PTH116 - a string from another program, not a path we made
-        digest.update(f"{jar} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return f"java-{java.feature_version}-{digest.hexdigest()[:16]}"
+    """Changes with whatever would make the JVM refuse the cache."""
+    key = key_of(class_path, str(Path(java.path).resolve()), java.version)
+    return f"java-{java.feature_version}-{key}"
 
 
-def _make(java: JavaRuntime, class_path: Sequence[str], file: Path, failure: Path, say: Say) -> None:
+def _make(
+    java: JavaRuntime, class_path: Sequence[str], storage: Path, file: Path, failure: Path, say: Say
+) -> None:
     say(f"making the {_name(java)} for Java {java.version}; once, some 15 s")
     with partial(file.parent) as work:
         made = work / "made.cache"
         try:
+            shutil.copytree(storage, work / "data")
             _train(java, class_path, made, work)
             _check(java, class_path, made)
-        except _TrainingFailed as error:
+        except JavaCommandFailed as error:
             failure.write_text(str(error), "utf-8")
             say(f"no start-up cache: {error}")
         else:
@@ -108,7 +105,7 @@ def _make(java: JavaRuntime, class_path: Sequence[str], file: Path, failure: Pat
 
 
 def _train(java: JavaRuntime, class_path: Sequence[str], made: Path, work: Path) -> None:
-    environ = {**os.environ, "CLASSPATH": os.pathsep.join(class_path)}
+    (work / "data" / META_FILE).write_text(meta_properties(random_id(), kafka_id=1), "utf-8")
     client_port, controller_port = _free_ports(2)
     properties = work / "server.properties"
     properties.write_text(
@@ -135,17 +132,8 @@ rootLogger.level=INFO
 """,
         "utf-8",
     )
-    java_command = [java.path, "-Xmx512m", f"-Dlog4j2.configurationFile={logging}"]
-    format_command = [
-        "kafka.tools.StorageTool",
-        "format",
-        "-t",
-        "AAAAAAAAAAAAAAAAAAAAAQ",
-        "-c",
-        str(properties),
-    ]
-    _run([*java_command, *format_command], environ, "formatting the training broker's storage")
-    with _kept([*java_command, _record_flag(java, made), "kafka.Kafka", str(properties)], environ) as broker:
+    flags = ["-Xmx512m", f"-Dlog4j2.configurationFile={logging}", _record_flag(java, made)]
+    with _kept([java.path, *flags, "kafka.Kafka", str(properties)], class_path) as broker:
         _await_started(broker)
         assert broker.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -155,44 +143,25 @@ rootLogger.level=INFO
         try:
             broker.wait(_TRAINING_STOP_LIMIT_S)
         except subprocess.TimeoutExpired:
-            raise _TrainingFailed(
+            raise JavaCommandFailed(
                 f"the training broker did not end in {_TRAINING_STOP_LIMIT_S:.0f} s"
             ) from None
     if not made.exists():
-        raise _TrainingFailed("the training broker ended without writing it")
+        raise JavaCommandFailed("the training broker ended without writing it")
 
 
 def _check(java: JavaRuntime, class_path: Sequence[str], made: Path) -> None:
     """The JVM itself says whether the cache fits; asked now, since later it keeps quiet about it."""
-    environ = {**os.environ, "CLASSPATH": os.pathsep.join(class_path)}
     command = [java.path, *_use_flags(java, made), _insist_flag(java), "-version"]
-    _run(command, environ, "starting with the new cache")
-
-
-def _run(command: Sequence[str], environ: dict[str, str], what: str) -> None:
-    try:
-        done = subprocess.run(
-            command,
-            env=environ,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_COMMAND_LIMIT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise _TrainingFailed(f"{what} took more than {_COMMAND_LIMIT_S:.0f} s") from None
-    if done.returncode != 0:
-        last = (done.stdout + done.stderr).strip().splitlines()[-3:]
-        raise _TrainingFailed(f"{what} ended with status {done.returncode}: {' / '.join(last)}")
+    run_java(command, class_path, "starting with the new cache")
 
 
 @contextlib.contextmanager
-def _kept(command: Sequence[str], environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _kept(command: Sequence[str], class_path: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
     """Runs `command` under the keeper; nothing of it is left afterwards, nor if this process is killed."""
     process = subprocess.Popen(
         ["/bin/sh", "-c", _KEEPER, "keeper", *command],
-        env=environ,
+        env={**os.environ, **environment(class_path)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -216,8 +185,7 @@ def _await_started(broker: subprocess.Popen[bytes]) -> None:
         seen += block
         if _STARTED in seen:
             return
-    last = seen.decode(errors="replace").strip().splitlines()[-3:]
-    raise _TrainingFailed(f"the training broker did not start: {' / '.join(last)}")
+    raise JavaCommandFailed(f"the training broker did not start: {last_lines(seen.decode(errors='replace'))}")
 
 
 def _drain(broker: subprocess.Popen[bytes], limit_s: float) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from systest.distribution.errors import DistributionUnavailable
@@ -25,6 +26,17 @@ def cache_root() -> Path:
     """`$SYSTEST_CACHE`, or `~/.cache/kafka-systest`. May not exist yet."""
     chosen = os.environ.get("SYSTEST_CACHE")
     return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".cache" / "kafka-systest"
+
+
+def key_of(files: Sequence[str], *facts: str) -> str:
+    """A short name that changes with any of `facts`, and with each file's place, size and time of change."""
+    digest = hashlib.sha256()
+    for fact in facts:
+        digest.update(f"{fact}\n".encode())
+    for file in files:
+        status = Path(file).stat()
+        digest.update(f"{file} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 @contextlib.contextmanager

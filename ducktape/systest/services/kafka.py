@@ -1,0 +1,460 @@
+"""Real Kafka: a KRaft cluster of N brokers, one a node, started by this run and gone with it.
+
+Nodes start side by side. `start` returns when each of *our* processes lives and has said that it started, and
+the cluster answers with the id that we gave it and with every broker in it; it fails with the last lines of
+whoever did not come up. The data goes with the service, so `stop` kills; `stop_node` is orderly unless told.
+
+Threads: one caller at a time. A service's own threads touch one node each and end before the call does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import itertools
+import shlex
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import confluent_kafka
+from ducktape.cluster.remoteaccount import RemoteCommandError
+from ducktape.services.service import Service
+
+from systest.clusters.local import LocalAccount
+from systest.distribution import Distribution, DistributionUnavailable, ensure, storage
+from systest.services import kafka_config
+from systest.services.broker import (
+    Broker,
+    BrokerDied,
+    BrokerError,
+    BrokerKind,
+    BrokerNotReady,
+    Capability,
+    TopicAdmin,
+)
+from systest.services.kafka_config import ControllerMode, Endpoint, Part
+from systest.services.process import NodeProcess, free_ports, node_address, node_home, node_python
+
+_T = TypeVar("_T")
+_A = TypeVar("_A")
+
+_START_LIMIT_S = 60.0
+_CLEAN_STOP_LIMIT_S = 30.0
+_WARM_UP_LIMIT_S = 30.0
+_ENSURE_LIMIT_S = 600.0
+_POLL_S = 0.05
+_PORT_ATTEMPTS = 3
+_TAIL_LINES = 25
+_STARTED = "Kafka Server started"
+_PORT_TAKEN = "Address already in use"
+
+
+class _State(enum.Enum):
+    """What a process of ours ought to be doing now."""
+
+    STOPPED = "stopped"
+    RUNNING = "running"
+    PAUSED = "paused"
+
+
+class _PortTakenError(Exception):
+    """Somebody took a port between our choosing it and our broker's binding it."""
+
+
+@dataclass
+class _Member:
+    """One Kafka process: what it is, and what has become of it."""
+
+    part: Part
+    node: Any
+    directory: str
+    state: _State = _State.STOPPED
+    process: NodeProcess | None = None
+    starts: int = 0
+    cpu_s_before: float = 0.0  # of its earlier processes
+
+    @property
+    def title(self) -> str:
+        return f"{self.part.name} on {self.node.account.hostname}"
+
+    @property
+    def logs(self) -> str:
+        return f"{self.directory}/logs"
+
+    @property
+    def data(self) -> str:
+        return f"{self.directory}/data/{self.part.name}"
+
+    @property
+    def properties(self) -> str:
+        return f"{self.logs}/{self.part.name}.properties"
+
+    @property
+    def log4j2(self) -> str:
+        return f"{self.logs}/log4j2.properties"
+
+
+class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no types
+    """N brokers on N nodes of the test's cluster."""
+
+    kind = BrokerKind.KAFKA
+
+    def __init__(
+        self,
+        context: Any,
+        num_brokers: int = 1,
+        *,
+        controllers: ControllerMode = ControllerMode.COMBINED,
+        overrides: Mapping[str, str] | None = None,
+        performance: bool = False,
+        start_limit_s: float = _START_LIMIT_S,
+    ) -> None:
+        """
+        :param num_brokers: and as many nodes; isolated controllers run beside the first brokers
+        :param overrides: server properties on top of those made for tests
+        :param performance: the JVM's full compiler, for figures; otherwise what starts fastest
+        :param start_limit_s: for the cluster to be usable, once Kafka is there; also for one node's restart
+        """
+        parts = kafka_config.cast(num_brokers, controllers)
+        super().__init__(context, num_nodes=num_brokers)
+        self.controllers = controllers
+        self.overrides = dict(overrides or {})
+        self.performance = performance
+        self.start_limit_s = start_limit_s
+        self._members = [
+            _Member(part, node, f"{node_home(node.account)}/kafka")
+            for part in parts
+            for node in (self.nodes[part.node_number - 1],)
+        ]
+        self._endpoints: dict[Part, Endpoint] = {}
+        self._cluster_id = ""
+        self._distributions: dict[str, Distribution] = {}
+        self._topics: TopicAdmin | None = None
+        self.logs = {"kafka": {"path": self._members[0].logs, "collect_default": True}}
+
+    # What it is
+
+    @property
+    def description(self) -> str:
+        count = f"{self.num_nodes} broker{'s' if self.num_nodes > 1 else ''}"
+        shape = f"{count} (KRaft, {self.controllers.value})"
+        if not self._distributions:
+            return f"Apache Kafka, {shape}, not started"
+        found = next(iter(self._distributions.values()))
+        compiler = "C2" if self.performance else "C1 only"
+        java = f"Java {found.java.version} from {found.java.source.value}"
+        return f"Apache Kafka {found.kafka.version}, {shape}, {java}, {compiler}"
+
+    @property
+    def limits(self) -> Mapping[Capability, str]:
+        limits = {
+            Capability.DELAY_REPORTS: "Apache Kafka answers as soon as it can",
+            Capability.INJECT_ERRORS: "Apache Kafka makes no errors on request",
+        }
+        if self.num_nodes == 1:
+            limits[Capability.LEADER_ELECTION] = "there is one broker, so nobody can take over"
+        return limits
+
+    def bootstrap_servers(self) -> str:
+        return kafka_config.bootstrap_servers(self._endpoints)
+
+    def broker_cpu_seconds(self) -> float | None:
+        return sum(m.cpu_s_before + (m.process.cpu_seconds() if m.process else 0.0) for m in self._members)
+
+    def leader_node(self, topic: str, partition: int) -> Any:
+        """The ducktape node that leads a partition. Raises BrokerError if none does."""
+        leader = self.leaders(topic).get(partition)
+        if leader is None:
+            raise BrokerError(f"partition {partition} of {topic} has no leader")
+        return self.get_node(leader)
+
+    # Topics
+
+    def create_topic(
+        self,
+        name: str,
+        partitions: int,
+        replication_factor: int = 1,
+        config: Mapping[str, str] | None = None,
+    ) -> None:
+        self._admin().create(name, partitions, replication_factor, config)
+
+    def delete_topic(self, name: str) -> None:
+        self._admin().delete(name)
+
+    def leaders(self, topic: str) -> dict[int, int]:
+        return self._admin().leaders(topic)
+
+    def _admin(self) -> TopicAdmin:
+        if self._topics is None:
+            raise BrokerError(f"{self.who_am_i()} is not started")
+        return self._topics
+
+    def warm_up(self) -> None:
+        """Makes the transaction coordinator load, so that no test's first producer pays for it.
+
+        Raises BrokerNotReady if it has not loaded in time.
+        """
+        producer = confluent_kafka.Producer(
+            {"bootstrap.servers": self.bootstrap_servers(), "transactional.id": "systest-warm-up"}
+        )
+        try:
+            producer.init_transactions(_WARM_UP_LIMIT_S)
+        except confluent_kafka.KafkaException as error:
+            raise BrokerNotReady(
+                f"no transaction coordinator after {_WARM_UP_LIMIT_S:.0f} s: {error.args[0].str()}"
+            ) from error
+
+    # The whole cluster
+
+    def start(self, **kwargs: Any) -> None:
+        """Returns once the cluster is usable.
+
+        Raises DistributionUnavailable, BrokerNotReady or BrokerDied; then no process is left, only logs.
+        """
+        del kwargs
+        self.logger.info("%s: starting service", self.who_am_i())
+        began_s = time.time()
+        self._distributions = self._find_distributions()
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            _in_parallel(self.clean_node, self.nodes)
+            try:
+                self._start_cluster()
+            except _PortTakenError as error:
+                self._kill_all()
+                self.logger.warning("attempt %d of %d: %s", attempt, _PORT_ATTEMPTS, error)
+                if attempt == _PORT_ATTEMPTS:
+                    raise BrokerNotReady(str(error)) from error
+            except BaseException:
+                self._kill_all()
+                raise
+            else:
+                break
+        self._start_time = began_s
+        self._start_duration_seconds = time.time() - began_s
+        self.logger.info("%s: %s at %s", self.who_am_i(), self.description, self.bootstrap_servers())
+
+    def _start_cluster(self) -> None:
+        deadline_s = time.monotonic() + self.start_limit_s
+        self._cluster_id = storage.random_id()
+        chosen = _in_parallel(self._choose_ports, self.nodes)
+        self._endpoints = dict(itertools.chain.from_iterable(chosen))
+        self._topics = TopicAdmin(self.bootstrap_servers())
+        _in_parallel(self._write_files, self.nodes)
+        _in_parallel(lambda member: self._start_member(member, deadline_s), self._members)
+        self._await_brokers({part.kafka_id for part in self._endpoints if part.role.is_broker}, deadline_s)
+
+    def stop(self, **kwargs: Any) -> None:
+        """Kills every process: nobody needs the data any more. Safe at any time and twice."""
+        del kwargs
+        self.logger.info("%s: stopping service", self.who_am_i())
+        self._stop_time = time.time()
+        self._kill_all()
+        self._stop_duration_seconds = time.time() - self._stop_time
+
+    def clean_node(self, node: Any, **kwargs: Any) -> None:
+        """Removes all that this service wrote on the node. Safe at any time and twice."""
+        del kwargs
+        for member in self._members_on(node):
+            self._end(member, clean=False)
+        self._remove_files(node)
+
+    # One node
+
+    def start_node(self, node: Any, **kwargs: Any) -> None:
+        """Starts the node's broker on the data it has; returns once it serves."""
+        del kwargs
+        deadline_s = time.monotonic() + self.start_limit_s
+        member = self._broker_on(node)
+        if member.state is not _State.STOPPED:
+            raise BrokerError(f"{member.title} is {member.state.value} already")
+        try:
+            self._start_member(member, deadline_s)
+        except _PortTakenError as error:
+            raise BrokerNotReady(str(error)) from error
+        self._await_brokers({member.part.kafka_id}, deadline_s)
+
+    def stop_node(self, node: Any, clean: bool = True, **kwargs: Any) -> None:
+        """Ends the node's broker; an isolated controller beside it goes on. No error if it doesn't run."""
+        del kwargs
+        self._end(self._broker_on(node), clean)
+
+    def restart_node(self, node: Any, clean: bool = True) -> None:
+        self.stop_node(node, clean)
+        self.start_node(node)
+
+    def pause_node(self, node: Any) -> None:
+        self._switch(self._broker_on(node), "STOP", _State.RUNNING, _State.PAUSED)
+
+    def resume_node(self, node: Any) -> None:
+        member = self._broker_on(node)
+        if member.state is _State.PAUSED:
+            self._switch(member, "CONT", _State.PAUSED, _State.RUNNING)
+
+    def assert_alive(self) -> None:
+        for member in self._members:
+            if member.state is not _State.STOPPED and member.process and not member.process.is_alive():
+                raise BrokerDied(
+                    f"{member.title} has died; its last lines:\n{member.process.tail(_TAIL_LINES)}"
+                )
+
+    # Inside
+
+    def _members_on(self, node: Any) -> list[_Member]:
+        return [member for member in self._members if member.node is node]
+
+    def _broker_on(self, node: Any) -> _Member:
+        return next(member for member in self._members_on(node) if member.part.role.is_broker)
+
+    def _find_distributions(self) -> dict[str, Distribution]:
+        """Hostname -> what Kafka runs from there; the nodes of this machine share one."""
+        accounts = [node.account for node in self.nodes]
+        far = [account for account in accounts if not isinstance(account, LocalAccount)]
+        found = dict(zip((account.hostname for account in far), _in_parallel(_ensure_on, far), strict=True))
+        if len(far) < len(accounts):
+            here = ensure(self.logger.info)
+            found.update({a.hostname: here for a in accounts if isinstance(a, LocalAccount)})
+        return found
+
+    def _choose_ports(self, node: Any) -> list[tuple[Part, Endpoint]]:
+        parts = [member.part for member in self._members_on(node)]
+        ports = iter(free_ports(node.account, sum(p.role.is_broker + p.role.is_controller for p in parts)))
+        address = node_address(node.account)
+        return [
+            (
+                part,
+                Endpoint(
+                    address,
+                    next(ports) if part.role.is_broker else None,
+                    next(ports) if part.role.is_controller else None,
+                ),
+            )
+            for part in parts
+        ]
+
+    def _write_files(self, node: Any) -> None:
+        account = node.account
+        for member in self._members_on(node):
+            properties = kafka_config.server_properties(
+                member.part, self._endpoints, member.data, self.overrides
+            )
+            meta = storage.meta_properties(self._cluster_id, member.part.kafka_id)
+            account.ssh(f"mkdir -p {shlex.quote(member.logs)} {shlex.quote(member.data)}")
+            account.create_file(member.properties, kafka_config.render_properties(properties))
+            account.create_file(member.log4j2, kafka_config.log4j2_properties())
+            account.create_file(f"{member.data}/{storage.META_FILE}", meta)
+            member.starts = 0
+
+    def _remove_files(self, node: Any) -> None:
+        node.account.ssh(f"rm -rf {shlex.quote(self._broker_on(node).directory)}")
+
+    def _start_member(self, member: _Member, deadline_s: float) -> None:
+        account = member.node.account
+        distribution = self._distributions[account.hostname]
+        java = [
+            *distribution.java_command(performance=self.performance),
+            f"-XX:ErrorFile={member.logs}/{member.part.name}.crash",
+            f"-Dlog4j2.configurationFile={member.log4j2}",
+        ]
+        serve = f"exec {shlex.join([*java, 'kafka.Kafka', member.properties])}"
+        copy = f"cp -R {shlex.quote(distribution.storage)}/. {shlex.quote(member.data)}"
+        script = serve if member.starts else f"{copy} && {serve}"
+        member.starts += 1
+        name = member.part.name if member.starts == 1 else f"{member.part.name}.start-{member.starts}"
+        member.process = NodeProcess.start(
+            account,
+            ["/bin/sh", "-c", script],
+            name=name,
+            directory=member.logs,
+            env=distribution.environment(),
+        )
+        member.state = _State.RUNNING
+        self._await_started(member, member.process, deadline_s)
+
+    def _await_started(self, member: _Member, process: NodeProcess, deadline_s: float) -> None:
+        said = f"grep -q {shlex.quote(_STARTED)} {shlex.quote(process.stdout_path)}"
+        while True:
+            alive = process.is_alive()  # asked first: what it said before it died must not count
+            if alive and member.node.account.ssh(said, allow_fail=True) == 0:
+                return
+            if not alive:
+                last = process.tail(_TAIL_LINES)
+                if _PORT_TAKEN in last:
+                    raise _PortTakenError(f"a port of {member.title} was taken by another program")
+                raise BrokerDied(f"{member.title} died while starting; its last lines:\n{last}")
+            if time.monotonic() > deadline_s:
+                raise BrokerNotReady(
+                    f"{member.title} had not started after {self.start_limit_s:.0f} s; its last lines:\n"
+                    f"{process.tail(_TAIL_LINES)}"
+                )
+            time.sleep(_POLL_S)
+
+    def _await_brokers(self, wanted: set[int], deadline_s: float) -> None:
+        """Asks the cluster itself who it is and who is in it, until that is us and all of `wanted`."""
+        while True:
+            self.assert_alive()
+            left_s = deadline_s - time.monotonic()
+            try:
+                cluster_id, present = self._admin().cluster(limit_s=max(1.0, min(5.0, left_s)))
+            except BrokerError as error:
+                reason = str(error)
+            else:
+                if cluster_id != self._cluster_id:
+                    raise BrokerError(
+                        f"{self.bootstrap_servers()} answers as cluster {cluster_id}, which is not ours"
+                    )
+                if wanted <= present:
+                    return
+                reason = f"broker {min(wanted - present)} is not in the cluster"
+            if left_s <= 0:
+                raise BrokerNotReady(f"not usable after {self.start_limit_s:.0f} s: {reason}")
+            time.sleep(_POLL_S)
+
+    def _switch(self, member: _Member, signal_name: str, before: _State, after: _State) -> None:
+        if member.state is not before or member.process is None:
+            raise BrokerError(f"{member.title} is {member.state.value}, not {before.value}")
+        member.process.signal(signal_name)
+        member.state = after
+
+    def _end(self, member: _Member, clean: bool) -> None:
+        process = member.process
+        if process is None:
+            return
+        with contextlib.suppress(RemoteCommandError):  # a dead process has no time to tell
+            member.cpu_s_before += process.cpu_seconds()
+        if clean:
+            if member.state is _State.PAUSED:
+                process.signal("CONT")
+            process.terminate(_CLEAN_STOP_LIMIT_S)
+        else:
+            process.kill()
+        member.process = None
+        member.state = _State.STOPPED
+
+    def _kill_all(self) -> None:
+        _in_parallel(lambda member: self._end(member, clean=False), self._members)
+
+
+def _ensure_on(account: Any) -> Distribution:
+    command = f"{node_python(account)} -m systest.distribution ensure --json"
+    try:
+        answer = account.ssh_output(command, combine_stderr=False, timeout_sec=_ENSURE_LIMIT_S)
+    except RemoteCommandError as error:
+        said = (
+            error.msg.decode(errors="replace") if isinstance(error.msg, bytes) else str(error.msg)
+        ).strip()
+        reason = said.splitlines()[-1] if said else f"status {error.exit_status}"
+        raise DistributionUnavailable(f"{account.hostname}: {reason}") from error
+    return Distribution.from_json(answer.decode())
+
+
+def _in_parallel(do: Callable[[_A], _T], items: Iterable[_A]) -> list[_T]:
+    """`do` for each item at once; returns when all have ended, raising the first item's error if any."""
+    todo = list(items)
+    if not todo:
+        return []
+    with ThreadPoolExecutor(len(todo), thread_name_prefix="kafka") as pool:
+        return list(pool.map(do, todo))
