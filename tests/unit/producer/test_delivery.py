@@ -1,0 +1,319 @@
+"""Rules 1, 2, 3 and 7 end to end: a report settles its own record, once, whatever happens to the others."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from producer import BatchResult
+
+
+async def test_produce__acknowledged__message_is_the_record_with_all_its_fields(broker, make) -> None:
+    topic = broker.create("fields", 4)
+    producer = make()
+    message = await producer.send_and_wait(
+        topic,
+        "välue",
+        key=b"k",
+        partition=2,
+        timestamp=1_700_000_000_123,
+        headers=[("a", b"1"), ("a", "ü"), ("n", None)],
+    )
+    assert (message.topic(), message.partition(), message.offset()) == (topic, 2, 0)
+    assert (message.value(), message.key(), message.error()) == ("välue".encode(), b"k", None)
+    [stored] = broker.log(topic, 4)[2]
+    assert stored.headers() == [("a", b"1"), ("a", "ü".encode()), ("n", None)]
+    assert stored.timestamp() == (1, 1_700_000_000_123)
+    assert len(message) == len("välue".encode())
+    assert message.latency() > 0
+
+
+async def test_produce__null_value_and_key__are_stored_as_null(broker, make) -> None:
+    topic = broker.create("nulls", 1)
+    await make().send_and_wait(topic)
+    [stored] = broker.log(topic, 1)[0]
+    assert (stored.value(), stored.key(), stored.headers()) == (None, None, None)
+
+
+async def test_report__out_of_order_across_brokers__settles_its_own_record(broker, make) -> None:
+    topic = broker.create("shuffled", 4)
+    producer = make()
+    for partition in range(4):
+        await producer.send_and_wait(topic, b"warm", partition=partition)
+    broker.answer_after(60, 1)
+    reported: list[int] = []
+    futures = []
+    for number in range(400):
+        futures.append(
+            await producer.produce(
+                topic,
+                b"%d" % number,
+                partition=number % 4,
+                on_delivery=lambda error, message: reported.append(int(message.value())),
+            )
+        )
+    plain = [await producer.produce(topic, b"plain %d" % number) for number in range(400)]
+    assert await producer.flush(10) == 0
+    assert reported != sorted(reported), "reports came in order: the situation did not arise"
+    assert sorted(reported) == list(range(400))
+    assert [int(future.result().value()) for future in futures] == list(range(400))
+    assert [future.result().partition() for future in futures] == [number % 4 for number in range(400)]
+    assert [future.result().value() for future in plain] == [b"plain %d" % number for number in range(400)]
+    log = broker.log(topic, 4)
+    for future in (*futures, *plain):
+        acknowledged = future.result()
+        assert log[acknowledged.partition()][acknowledged.offset()].value() == acknowledged.value()
+
+
+@pytest.mark.parametrize("records", [1, 3, 5000])
+async def test_on_delivery__plain_and_async__runs_once_each_on_the_loops_thread(make, records: int) -> None:
+    producer = make()
+    seen: list[tuple[int, bool, int]] = []
+
+    async def later(error: KafkaError | None, message: Any) -> None:
+        await asyncio.sleep(0)
+        seen.append((int(message.value()), error is None, threading.get_ident()))
+
+    def now(error: KafkaError | None, message: Any) -> None:
+        seen.append((int(message.value()), error is None, threading.get_ident()))
+
+    for number in range(records):
+        await producer.produce("called", b"%d" % number, on_delivery=later if number % 2 else now)
+    await producer.close()
+    assert sorted(seen) == [(number, True, threading.get_ident()) for number in range(records)]
+
+
+async def test_callback__other_name_of_on_delivery__is_called(make) -> None:
+    seen: list[Any] = []
+    await make().send_and_wait("named", b"1", callback=lambda error, message: seen.append(message.value()))
+    await asyncio.sleep(0)
+    assert seen == [b"1"]
+
+
+async def test_on_delivery__raises__reaches_the_loops_handler_and_harms_no_other_record(make, raised) -> None:
+    producer = make()
+
+    def plain(error: KafkaError | None, message: Any) -> None:
+        raise LookupError("plain")
+
+    async def coroutine(error: KafkaError | None, message: Any) -> None:
+        raise LookupError("async")
+
+    futures = []
+    for number in range(6):
+        futures.append(
+            await producer.produce("t", b"%d" % number, on_delivery=(plain, coroutine, None)[number % 3])
+        )
+    await producer.close()
+    assert [int(future.result().value()) for future in futures] == list(range(6))
+    assert sorted(str(context["exception"]) for context in raised) == ["async", "async", "plain", "plain"]
+    assert sorted(int(context["record"].value()) for context in raised) == [0, 1, 3, 4]
+    assert all("t [" in context["message"] and "offset" in context["message"] for context in raised)
+
+
+async def test_on_delivery__produces_and_polls__works_and_aborts_nothing(make) -> None:
+    producer = make()
+    again: list[Any] = []
+
+    async def more(error: KafkaError | None, message: Any) -> None:
+        await producer.poll(0)
+        again.append(await producer.send_and_wait("again", message.value()))
+
+    def nowait(error: KafkaError | None, message: Any) -> None:
+        again.append(producer.produce_nowait("again", message.value()))
+
+    await producer.produce("t", b"1", on_delivery=more)
+    await producer.produce("t", b"2", on_delivery=nowait)
+    while len(again) < 2:
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("position", [0, 500, 999])
+async def test_poison__too_large_in_a_burst__fails_alone_and_once(broker, make, position: int) -> None:
+    topic = broker.create("poison", 1)
+    producer = make({"message.max.bytes": 2000}, batch_size=1000)
+    await producer.send_and_wait(topic, b"warm")
+    outcomes: list[tuple[int, Any]] = []
+    futures = []
+    for number in range(1000):
+        value = b"%d" % number + b" " * (5000 if number == position else 0)
+        futures.append(
+            await producer.produce(
+                topic,
+                value,
+                on_delivery=lambda error, message: outcomes.append((int(message.value()), error)),
+            )
+        )
+    assert await producer.flush(10) == 0
+    assert sorted(number for number, _ in outcomes) == list(range(1000))
+    assert [number for number, error in outcomes if error] == [position]
+    with pytest.raises(KafkaException) as failed:
+        futures[position].result()
+    assert failed.value.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE
+    stored = [int(message.value()) for message in broker.log(topic, 1)[0][1:]]
+    assert stored == [number for number in range(1000) if number != position]
+
+
+async def test_poison__unknown_partition__that_future_fails_others_arrive(broker, make) -> None:
+    topic = broker.create("narrow", 1)
+    producer = make()
+    await producer.send_and_wait(topic, b"0")
+    lost = await producer.produce(topic, b"lost", partition=7)
+    kept = await producer.produce(topic, b"kept")
+    assert (await kept).value() == b"kept"
+    with pytest.raises(KafkaException) as failed:
+        await lost
+    assert failed.value.args[0].code() == KafkaError._UNKNOWN_PARTITION
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error"),
+    [
+        ({"topic": 5}, TypeError),
+        ({"topic": ""}, ValueError),
+        ({"topic": "a\0b"}, ValueError),
+        ({"topic": []}, TypeError),
+        ({"value": 5}, TypeError),
+        ({"value": "\ud800"}, ValueError),
+        ({"key": 5}, TypeError),
+        ({"partition": "1"}, TypeError),
+        ({"partition": -2}, ValueError),
+        ({"partition": 2**31}, ValueError),
+        ({"on_delivery": 5}, TypeError),
+        ({"timestamp": "1"}, TypeError),
+        ({"timestamp": None}, TypeError),
+        ({"timestamp": -1}, ValueError),
+        ({"headers": 5}, TypeError),
+        ({"headers": ["a"]}, TypeError),
+        ({"headers": [("a", 5)]}, TypeError),
+        ({"headers": {5: b""}}, TypeError),
+    ],
+)
+async def test_produce__wrong_argument__raises_here_and_queues_nothing(make, kwargs, error) -> None:
+    producer = make()
+    arguments = {"topic": "t", "value": b"v", **kwargs}
+    with pytest.raises(error):
+        await producer.produce(**arguments)
+    with pytest.raises(error):
+        producer.produce_nowait(**arguments)
+    assert len(producer) == 0
+
+
+async def test_produce__mutable_value_changed_afterwards__sends_what_was_given(broker, make) -> None:
+    topic = broker.create("mutable", 1)
+    producer = make()
+    await producer.produce(topic, b"first")
+    value = bytearray(b"given")
+    headers = [("h", b"given")]
+    await producer.produce(topic, value, headers=headers)
+    value[:] = b"other"
+    headers[0] = ("h", b"other")
+    await producer.flush()
+    assert [m.value() for m in broker.log(topic, 1)[0]] == [b"first", b"given"]
+    assert broker.log(topic, 1)[0][1].headers() == [("h", b"given")]
+
+
+async def test_delivery__refused_by_the_broker__future_and_callback_tell_once(broker, make) -> None:
+    topic = broker.create("refused", 1)
+    producer = make({"retries": 0, "message.timeout.ms": 5000})
+    await producer.send_and_wait(topic, b"warm")
+    broker.fail_produce(REQUEST_TIMED_OUT := 7, REQUEST_TIMED_OUT, REQUEST_TIMED_OUT)
+    told: list[KafkaError | None] = []
+    future = await producer.produce(topic, b"1", on_delivery=lambda error, message: told.append(error))
+    with pytest.raises(KafkaException):
+        await future
+    await producer.flush()
+    assert len(told) == 1
+    assert told[0] is not None
+
+
+async def test_produce_batch__mixed__names_each_failure_by_index_and_keeps_order(broker, make) -> None:
+    topic = broker.create("mixed", 1)
+    producer = make({"message.max.bytes": 2000})
+    await producer.send_and_wait(topic, b"warm")
+    messages: list[Any] = [{"value": b"%d" % number} for number in range(3000)]
+    messages[10] = {"value": 5}
+    messages[11] = "no mapping"
+    messages[700] = {"value": b"x" * 5000}
+    messages[701] = {"value": "701", "headers": {"h": b"1"}, "timestamp": 123456}
+    messages[702] = {"value": b"702", "key": b"k"}
+    messages[2999] = {"value": b"2999", "partition": 9}
+    before = [dict(message) if isinstance(message, dict) else message for message in messages]
+    told: list[bool] = []
+    result = await (
+        await producer.produce_batch(
+            topic, messages, on_delivery=lambda error, message: told.append(error is None)
+        )
+    )
+    await producer.flush()
+    assert isinstance(result, BatchResult)
+    assert messages == before
+    assert (result.count, sorted(result.failures), result.ok) == (3000, [10, 11, 700, 2999], False)
+    assert isinstance(result.failures[10], TypeError)
+    assert result.failures[700].args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE
+    assert (told.count(True), told.count(False)) == (2996, 2)
+    log = broker.log(topic, 1)[0][1:]
+    assert [int(m.value()) for m in log] == [n for n in range(3000) if n not in (10, 11, 700, 2999)]
+    assert next(m for m in log if m.value() == b"701").headers() == [("h", b"1")]
+
+
+async def test_produce_batch__pooled_report_reused__results_stay_apart(make) -> None:
+    producer = make()
+    for _ in range(3):
+        good, bad = (
+            await producer.produce_batch("a", [{"value": b"1"}] * 100),
+            await producer.produce_batch("a", [{"value": b"1"}, {"value": 5}]),
+        )
+        assert (await good).ok
+        assert sorted((await bad).failures) == [1]
+    assert producer.get_batch_processor_stats()["reuse_ratio"] > 0.5
+
+
+async def test_produce_batch__empty_or_all_poison__resolves_at_once(make) -> None:
+    producer = make()
+    assert (await (await producer.produce_batch("t", []))).ok
+    assert sorted((await (await producer.produce_batch("t", [{"value": 1}, {"key": 1}]))).failures) == [0, 1]
+    assert len(producer) == 0
+
+
+async def test_future__never_awaited_failure_with_on_delivery__is_not_called_unheard(make, raised) -> None:
+    import gc
+
+    producer = make({"message.max.bytes": 2000})
+    told: list[Any] = []
+    await producer.produce("t", b"x" * 5000, on_delivery=lambda error, message: told.append(error))
+    await producer.flush()
+    gc.collect()
+    assert told
+    assert raised == []
+
+
+async def test_conf__on_delivery_and_only_error__are_honoured_and_futures_still_settle(make) -> None:
+    told: list[Any] = []
+    producer = make(
+        {
+            "on_delivery": lambda error, message: told.append(error),
+            "delivery.report.only.error": True,
+            "message.max.bytes": 2000,
+        }
+    )
+    assert (await producer.send_and_wait("t", b"1")).value() == b"1"
+    with pytest.raises(KafkaException):
+        await producer.send_and_wait("t", b"x" * 5000)
+    await producer.flush()
+    assert len(told) == 1
+
+
+async def test_delivery__loop_in_debug_mode__settles_on_the_loops_thread(broker, make, raised) -> None:
+    asyncio.get_running_loop().set_debug(True)
+    producer = make()
+    for _ in range(20):
+        await producer.send_and_wait("t", b"1")
+    futures = [await producer.produce("t", b"%d" % number) for number in range(3000)]
+    await producer.close()
+    assert [int(future.result().value()) for future in futures] == list(range(3000))
+    assert raised == []

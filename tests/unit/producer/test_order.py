@@ -1,0 +1,158 @@
+"""Rules 4, 5 and 6: order, no waiting for company, and what cancelling means."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaException
+
+
+async def test_order__mixed_kinds_of_records__each_partition_is_in_call_order(broker, make) -> None:
+    topics = [broker.create(f"order-{number}", 3) for number in range(2)]
+    producer = make({"queue.buffering.max.messages": 500}, batch_size=100)
+    chance = random.Random(7)
+    partitioned: dict[tuple[str, bytes], list[int]] = {}
+    for number in range(4000):
+        topic = chance.choice(topics)
+        key = b"k%d" % chance.randrange(5)
+        kwargs: dict[str, Any] = {}
+        if chance.random() < 0.3:
+            kwargs["headers"] = {"h": b"1"}
+        if chance.random() < 0.1:
+            kwargs["timestamp"] = 1000 + number
+        if chance.random() < 0.3:
+            kwargs["on_delivery"] = lambda error, message: None
+        await producer.produce(topic, b"%d" % number, key=key, **kwargs)
+        partitioned.setdefault((topic, key), []).append(number)
+        if chance.random() < 0.01:
+            await asyncio.sleep(0)
+    assert await producer.flush(20) == 0
+    for topic in topics:
+        for log in broker.log(topic, 3):
+            numbers = [int(message.value()) for message in log]
+            assert numbers == sorted(numbers)
+    assert sum(len(log) for topic in topics for log in broker.log(topic, 3)) == 4000
+
+
+async def test_order__explicit_partition_between_keyed_records__is_not_overtaken(broker, make) -> None:
+    topic = broker.create("both", 1)
+    producer = make()
+    for number in range(900):
+        await producer.produce(topic, b"%d" % number, partition=(-1, 0, 0)[number % 3])
+    await producer.flush()
+    assert [int(message.value()) for message in broker.log(topic, 1)[0]] == list(range(900))
+
+
+async def test_order__tasks_waiting_for_a_full_queue__enter_in_the_order_of_their_calls(broker, make) -> None:
+    topic = broker.create("line", 1)
+    producer = make({"queue.buffering.max.messages": 3})
+    await producer.send_and_wait(topic, b"warm")
+    broker.answer_after(20)
+    waited = False
+
+    async def one(number: int) -> None:
+        await (await producer.produce(topic, b"%d" % number))
+
+    tasks = [asyncio.create_task(one(number)) for number in range(60)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waited = producer.get_batch_processor_stats()["waiting"] > 0
+    await asyncio.gather(*tasks)
+    assert waited
+    assert [int(message.value()) for message in broker.log(topic, 1)[0][1:]] == list(range(60))
+
+
+async def test_queue_full_in_bytes__callers_wait__all_arrive_in_order(broker, make) -> None:
+    topic = broker.create("bytes", 1)
+    producer = make({"queue.buffering.max.kbytes": 64}, batch_size=50)
+    await producer.send_and_wait(topic, b"warm")
+    broker.answer_after(5)
+    for number in range(200):
+        await producer.produce(topic, b"%05d" % number + b" " * (9000 if number % 7 == 0 else 100))
+    assert await producer.flush(20) == 0
+    assert producer.get_batch_processor_stats()["queue_full"] > 0
+    assert [int(message.value()) for message in broker.log(topic, 1)[0][1:]] == list(range(200))
+
+
+async def test_produce_nowait__queue_full__buffer_error_and_nothing_queued(broker, make) -> None:
+    producer = make({"queue.buffering.max.messages": 5})
+    broker.answer_after(200)
+    for number in range(5):
+        producer.produce_nowait("t", b"%d" % number)
+    with pytest.raises(BufferError):
+        producer.produce_nowait("t", b"5")
+    assert len(producer) == 5
+
+
+async def test_cancel__while_waiting_in_line__record_is_not_queued_and_others_are_served(
+    broker, make
+) -> None:
+    topic = broker.create("cancelled", 1)
+    producer = make({"queue.buffering.max.messages": 2})
+    await producer.send_and_wait(topic, b"warm")
+    broker.answer_after(50)
+    await producer.produce(topic, b"0")
+    await producer.produce(topic, b"1")
+    waiting = [asyncio.create_task(producer.produce(topic, b"%d" % number)) for number in (2, 3, 4)]
+    await asyncio.sleep(0.01)
+    assert producer.get_batch_processor_stats()["waiting"] == 3
+    waiting[1].cancel()
+    await asyncio.wait(waiting)
+    assert waiting[1].cancelled()
+    assert await producer.flush(10) == 0
+    assert [int(message.value()) for message in broker.log(topic, 1)[0][1:]] == [0, 1, 2, 4]
+
+
+async def test_cancel__delivery_future__record_is_sent_and_its_callback_runs(broker, make, raised) -> None:
+    topic = broker.create("given-up", 1)
+    producer = make()
+    told: list[bytes] = []
+    futures = [await producer.produce(topic, b"%d" % number) for number in range(3)]
+    with_callback = await producer.produce(topic, b"3", on_delivery=lambda error, m: told.append(m.value()))
+    futures[1].cancel()
+    with_callback.cancel()
+    assert await producer.flush(10) == 0
+    assert told == [b"3"]
+    assert [futures[0].result().value(), futures[2].result().value()] == [b"0", b"2"]
+    assert len(broker.log(topic, 1)[0]) == 4
+    assert raised == []
+
+
+@pytest.mark.parametrize("timeout", [0, 0.05, 30])
+async def test_buffer__nobody_flushes__record_leaves_at_the_end_of_the_tick(make, timeout: float) -> None:
+    producer = make(batch_size=1000, buffer_timeout=timeout)
+    futures = [await producer.produce("t", b"%d" % number) for number in range(10)]
+    await asyncio.sleep(0)
+    assert producer.get_batch_processor_stats()["buffered"] == 0
+    await asyncio.wait_for(asyncio.gather(*futures), 10)
+
+
+async def test_delivery__broker_slow__a_lone_record_is_settled_without_any_call(broker, make) -> None:
+    producer = make()
+    await producer.send_and_wait("t", b"0")
+    broker.answer_after(300)
+    future = await producer.produce("t", b"1")
+    assert (await asyncio.wait_for(future, 10)).value() == b"1"
+
+
+async def test_delivery__many_in_flight_at_a_slow_broker__are_settled_without_any_call(broker, make) -> None:
+    producer = make()
+    await producer.send_and_wait("t", b"0")
+    broker.answer_after(200)
+    futures = [await producer.produce("t", b"%d" % number) for number in range(2000)]
+    await asyncio.wait_for(asyncio.gather(*futures), 10)
+    assert len(producer) == 0
+
+
+async def test_purge__records_waiting__fail_with_the_purge_error(broker, make) -> None:
+    producer = make()
+    broker.down()
+    futures = [await producer.produce("t", b"%d" % number) for number in range(5)]
+    await producer.purge()
+    assert await producer.flush(10) == 0
+    for future in futures:
+        with pytest.raises(KafkaException):
+            future.result()
