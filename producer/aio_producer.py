@@ -609,8 +609,8 @@ class AIOProducer:
         self._executor.transport.abandon()
         self._executor.stop_threads()
         warnings.warn(
-            f"AIOProducer dropped without close(), {len(self)} records unsettled. Await close(), or use it as "
-            "`async with AIOProducer(...)`.",
+            f"AIOProducer dropped without close(), {len(self)} records unsettled. Await close(), or use it "
+            "as `async with AIOProducer(...)`.",
             ResourceWarning,
             stacklevel=2,
             source=self,
@@ -626,8 +626,8 @@ class AIOProducer:
             here = False
         if not here:
             raise WrongLoopError(
-                "The producer belongs to the event loop that it was made on. Call it from a task of that loop, or "
-                "from another thread by asyncio.run_coroutine_threadsafe()."
+                "The producer belongs to the event loop that it was made on. Call it from a task of that loop, "
+                "or from another thread by asyncio.run_coroutine_threadsafe()."
             )
         if self._pid != os.getpid():
             raise WrongLoopError(

@@ -321,11 +321,14 @@ class CallbackManager:
         if time.monotonic() > self._deadline_s:
             raise StopServing
 
-    def settle_caught(self) -> None:
-        """Settle the reports that other threads caught."""
+    def settle_caught(self) -> bool:
+        """Settle the reports that other threads caught; whether there was any."""
+        if not self._caught:
+            return False
         while self._caught:
             callback, error, message = self._caught.popleft()
             callback(error, message)
+        return True
 
     # on_delivery
 

@@ -42,14 +42,10 @@ WAIT_S = 0.1
 """One blocking poll() of the thread. Below the 0.2 s from which confluent-kafka goes on polling after a
 served event.
 """
-IDLE_WAITS_MAX = 10
-"""Blocking polls with nothing in flight after which the thread parks, unless callbacks for events are
-configured.
-"""
-PARKED_LOOK_S = 5.0
-"""How often events that nobody asked for are served while the thread is parked, so that they cannot pile
-up.
-"""
+IDLE_LOOK_S = 5.0
+"""How often, with nothing in flight, events that nobody asked for are served, so that they cannot pile up."""
+EVENTS_WAIT_S = 0.05
+"""With nothing in flight and callbacks for events configured: after so long the thread waits for events."""
 
 
 class Transport(Protocol):
@@ -130,8 +126,7 @@ class PureTransport:
         self._poll = self._producer.poll
         self._next_look: asyncio.Handle | None = None
         self._empty_looks = 0
-        self._parked = False
-        """Whether the thread gave up waiting; nothing is in flight then."""
+        self._idle_look: asyncio.Handle | None = None
         self._thread_waits = False
         self._stopping = False
         self._abandoned = False
@@ -139,7 +134,7 @@ class PureTransport:
         self._baton: SimpleQueue[None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run_thread, name="producer-reports", daemon=True)
         self._thread.start()
-        self._let_thread_wait()
+        self._plan_next(more=False, settled_some=False)
 
     # Hand-over
 
@@ -197,7 +192,7 @@ class PureTransport:
     def expect_reports(self) -> None:
         if self._unsettled() > IN_FLIGHT_FEW:
             self.serve()
-        elif not self._thread_waits and (self._next_look is None or self._parked):
+        elif not self._thread_waits and self._next_look is None:
             self._let_thread_wait()
 
     def serve(self) -> None:
@@ -208,10 +203,11 @@ class PureTransport:
         settled_before = callbacks.settled
         more = False
         try:
-            callbacks.settle_caught()
+            caught = callbacks.settle_caught()
             until_s = callbacks.serve_within(SERVE_BUDGET_S)
             try:
-                self._poll(0)
+                if self._unsettled() or not caught:
+                    self._poll(0)
             except StopServing:
                 more = True
             finally:
@@ -231,10 +227,21 @@ class PureTransport:
             self._plan_look(self._loop.call_soon(self.serve))
         elif unsettled > IN_FLIGHT_FEW and self._empty_looks < EMPTY_LOOKS_MAX:
             self._plan_look(self._loop.call_later(POLL_INTERVAL_S, self.serve))
-        elif self._abandoned and not unsettled:
+        elif unsettled:
+            if not self._thread_waits:
+                self._let_thread_wait()
+        elif self._abandoned:
             self._begin_stop()
-        elif self._parked and not unsettled:
-            self._plan_look(self._loop.call_later(PARKED_LOOK_S, self.serve))
+        elif self._idle_look is None:
+            wait_s = EVENTS_WAIT_S if self._serves_events else IDLE_LOOK_S
+            self._idle_look = self._loop.call_later(wait_s, self._look_when_idle)
+
+    def _look_when_idle(self) -> None:
+        self._idle_look = None
+        if self._stopping or self._unsettled():
+            return
+        if not self._serves_events:
+            self.serve()
         elif not self._thread_waits:
             self._let_thread_wait()
 
@@ -246,18 +253,14 @@ class PureTransport:
     # The waiting thread. Its state is changed on the loop only; the thread sends word.
 
     def _let_thread_wait(self) -> None:
-        if self._parked:
-            self._plan_look(None)
-            self._parked = False
         self._empty_looks = 0
         self._thread_waits = True
         self._callbacks.threads_serving += 1
         self._baton.put(None)
 
-    def _thread_returned(self, reports_came: bool) -> None:
+    def _thread_returned(self) -> None:
         self._thread_waits = False
         self._callbacks.threads_serving -= 1
-        self._parked = not reports_came
         self.serve()
 
     def _caught(self) -> None:
@@ -271,27 +274,20 @@ class PureTransport:
 
     def _run_thread(self) -> None:
         while not (self._stopping or self._loop.is_closed()):
-            try:
-                self._baton.get(timeout=PARKED_LOOK_S)
-            except Empty:
-                continue
-            if not self._stopping:
-                self._tell_loop(self._thread_returned, self._wait_for_report())
+            with contextlib.suppress(Empty):
+                self._baton.get(timeout=IDLE_LOOK_S)
+                self._wait_for_report()
+                self._tell_loop(self._thread_returned)
         self._release_client()
         self._tell_loop(self._note_stopped)
 
-    def _wait_for_report(self) -> bool:
-        """Whether a report came; False when nothing is in flight for so long that waiting is pointless."""
-        idle_waits = 0
-        while not (self._stopping or self._loop.is_closed()):
-            try:
+    def _wait_for_report(self) -> None:
+        """Wait until a report was caught, or there is nothing left to wait for."""
+        with contextlib.suppress(StopServing):
+            while self._unsettled() or self._serves_events:
+                if self._stopping or self._loop.is_closed():
+                    return
                 self._poll(WAIT_S)
-            except StopServing:
-                return True
-            idle_waits = 0 if self._serves_events or self._unsettled() else idle_waits + 1
-            if idle_waits > IDLE_WAITS_MAX:
-                return False
-        return True
 
     # Blocking calls and the end
 
@@ -319,5 +315,7 @@ class PureTransport:
 
     def _note_stopped(self) -> None:
         self._plan_look(None)
+        if self._idle_look is not None:
+            self._idle_look.cancel()
         if not self._stopped.done():
             self._stopped.set_result(None)
