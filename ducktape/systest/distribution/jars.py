@@ -23,6 +23,7 @@ Say = Callable[[str], None]
 
 _FETCH_LIMIT_S = 240.0
 _FETCH_THREADS = 8
+_REACH_LIMIT_S = 5.0
 _ADVICE = "set KAFKA_HOME to an unpacked Kafka, or use --broker embedded"
 
 
@@ -49,6 +50,19 @@ def read_lock(set_name: str) -> tuple[LockedJar, ...]:
 def why_incomplete(locked: tuple[LockedJar, ...], directory: Path) -> str | None:
     """The first jar that is missing or has another size; None if the set is there."""
     return next(filter(None, (lockfile.differs_in_size(jar, directory) for jar in locked)), None)
+
+
+def why_unreachable() -> str | None:
+    """Why nothing could be fetched now; None if Maven Central answers. Takes some seconds at most."""
+    try:
+        import requests
+        from jgo.maven import MavenContext
+
+        for repository in MavenContext().remote_repos.values():
+            requests.head(repository, timeout=_REACH_LIMIT_S)
+    except (ImportError, OSError) as error:
+        return type(error).__name__
+    return None
 
 
 def _replace(directory: Path, locked: tuple[LockedJar, ...], set_name: str, say: Say) -> None:

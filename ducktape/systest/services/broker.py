@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import abc
 import enum
+import itertools
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the stubs don't export what the docs name
     AdminClient,
+    DescribeClusterResult,
     NewTopic,
     OffsetSpec,
     TopicMetadata,
@@ -30,6 +32,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the stubs d
 _T = TypeVar("_T")
 
 _ADMIN_CALL_LIMIT_S = 10.0
+_ONE_BROKER_LIMIT_S = 2.0
 _TOPIC_USABLE_LIMIT_S = 30.0
 _POLL_S = 0.02
 
@@ -169,32 +172,35 @@ class Broker(abc.ABC):
 class TopicAdmin:
     """Topics of one cluster through Kafka's admin protocol; every call ends within its limit.
 
-    Connects when first used, so it may be made before the brokers are up. One instance serves one thread.
+    Each call connects anew, and a question is put to one broker after the other: a client that lives on
+    prefers the broker it knows, which a fault test may just have stopped or paused.
     """
 
     def __init__(self, bootstrap_servers: str, client_properties: Mapping[str, str] | None = None) -> None:
-        self.last_error: KafkaError | None = None
-        settings: dict[str, Any] = {
-            # A broker that is not up yet is tried again at once: start-up is timed by this client.
-            "reconnect.backoff.ms": 20,
-            "reconnect.backoff.max.ms": 200,
-            **(client_properties or {}),
-            "bootstrap.servers": bootstrap_servers,
-            "error_cb": self._remember,
-        }
-        self._client = AdminClient(settings, logger=_silent_logger())
-
-    def _remember(self, error: KafkaError) -> None:
-        self.last_error = error
+        self._bootstrap_servers = bootstrap_servers
+        self._properties = dict(client_properties or {})
 
     def cluster(self, limit_s: float = _ADMIN_CALL_LIMIT_S) -> tuple[str | None, frozenset[int]]:
         """Cluster id and the ids of the brokers that the controller knows as alive.
 
-        Raises BrokerError if nobody answers within `limit_s`, saying what the last attempt met.
+        Raises BrokerError if nobody answers within `limit_s`, with what the last attempt met.
         """
-        future = self._client.describe_cluster(request_timeout=limit_s)
-        answer = self._result(future, limit_s, "describe the cluster")
+
+        def describe(client: AdminClient, limit_s: float) -> DescribeClusterResult:
+            future: Future[DescribeClusterResult] = client.describe_cluster(request_timeout=limit_s)
+            return future.result(timeout=limit_s + 1)
+
+        answer = self._ask(describe, limit_s, "describe the cluster")
         return answer.cluster_id, frozenset(node.id for node in answer.nodes)
+
+    def leaders(self, name: str) -> dict[int, int]:
+        """As `Broker.leaders`; raises BrokerError if there is no such topic."""
+        topic = self._ask(
+            lambda client, limit_s: _metadata(client, name, limit_s), what=f"ask about topic {name}"
+        )
+        if topic is None:
+            raise BrokerError(f"there is no topic {name}")
+        return {number: p.leader for number, p in sorted(topic.partitions.items()) if p.leader >= 0}
 
     def create(
         self,
@@ -207,8 +213,12 @@ class TopicAdmin:
         """As `Broker.create_topic`."""
         deadline_s = time.monotonic() + limit_s
         new = NewTopic(name, partitions, replication_factor, config=dict(config or {}))
-        futures = self._client.create_topics([new], request_timeout=limit_s, operation_timeout=limit_s)
-        self._result(futures[name], limit_s, f"create topic {name}")
+        client = _Connection(self._bootstrap_servers, self._properties)
+        futures = client.admin.create_topics([new], request_timeout=limit_s, operation_timeout=limit_s)
+        try:
+            futures[name].result(timeout=limit_s + 1)
+        except KafkaException as error:
+            raise BrokerError(f"could not create topic {name}: {client.cause(error)}") from error
         self.await_usable(name, partitions, replication_factor, deadline_s - time.monotonic())
 
     def await_usable(self, name: str, partitions: int, replication_factor: int, limit_s: float) -> None:
@@ -217,9 +227,13 @@ class TopicAdmin:
         Metadata alone proves too little: a broker may be named leader before it knows. Asking for the end
         offset goes to the leader, is refused until it is one, and writes nothing.
         """
+        client = _Connection(self._bootstrap_servers, self._properties).admin
 
         def missing() -> str | None:
-            topic = self._metadata(name)
+            try:
+                topic = _metadata(client, name, _ONE_BROKER_LIMIT_S)
+            except KafkaException as error:
+                return str(error.args[0].str())
             if topic is None or len(topic.partitions) < partitions:
                 return "not in the metadata"
             for number, partition in sorted(topic.partitions.items()):
@@ -228,55 +242,84 @@ class TopicAdmin:
                 in_sync = len(partition.isrs)
                 if in_sync < replication_factor:
                     return f"partition {number} has {in_sync} of {replication_factor} replicas in sync"
-            return self._offsets_refused(name, partitions)
+            return _offsets_refused(client, name, partitions)
 
         _await_none(missing, limit_s, f"topic {name} is not usable")
 
     def delete(self, name: str, limit_s: float = _TOPIC_USABLE_LIMIT_S) -> None:
         """As `Broker.delete_topic`."""
-        futures = self._client.delete_topics([name], request_timeout=limit_s, operation_timeout=limit_s)
+        client = _Connection(self._bootstrap_servers, self._properties)
+        futures = client.admin.delete_topics([name], request_timeout=limit_s, operation_timeout=limit_s)
         try:
             futures[name].result(timeout=limit_s + 1)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise BrokerError(f"could not delete topic {name}: {error.args[0].str()}") from error
+                raise BrokerError(f"could not delete topic {name}: {client.cause(error)}") from error
 
         def remaining() -> str | None:
-            return None if self._metadata(name) is None else "still in the metadata"
+            gone = _metadata(client.admin, name, _ADMIN_CALL_LIMIT_S) is None
+            return None if gone else "still in the metadata"
 
         _await_none(remaining, limit_s, f"topic {name} is not gone")
 
-    def leaders(self, name: str) -> dict[int, int]:
-        """As `Broker.leaders`; raises BrokerError if there is no such topic."""
-        topic = self._metadata(name)
-        if topic is None:
-            raise BrokerError(f"there is no topic {name}")
-        return {number: p.leader for number, p in sorted(topic.partitions.items()) if p.leader >= 0}
-
-    def _metadata(self, name: str) -> TopicMetadata | None:
-        try:
-            topic = self._client.list_topics(name, timeout=_ADMIN_CALL_LIMIT_S).topics[name]
-        except KafkaException as error:
-            raise BrokerError(f"no answer about topic {name}: {error.args[0].str()}") from error
-        return None if topic.error is not None and not topic.partitions else topic
-
-    def _offsets_refused(self, name: str, partitions: int) -> str | None:
-        asked = {TopicPartition(name, number): OffsetSpec.latest() for number in range(partitions)}  # type: ignore[no-untyped-call]
-        for partition, future in self._client.list_offsets(asked, request_timeout=2.0).items():
+    def _ask(
+        self,
+        question: Callable[[AdminClient, float], _T],
+        limit_s: float = _ADMIN_CALL_LIMIT_S,
+        what: str = "",
+    ) -> _T:
+        deadline_s = time.monotonic() + limit_s
+        for server in itertools.cycle(self._bootstrap_servers.split(",")):
+            client = _Connection(server, self._properties)
+            left_s = max(0.1, deadline_s - time.monotonic())
             try:
-                future.result(timeout=3.0)
+                return question(client.admin, min(left_s, _ONE_BROKER_LIMIT_S))
             except KafkaException as error:
-                return f"partition {partition.partition}: {error.args[0].str()}"
-        return None
+                if time.monotonic() > deadline_s:
+                    raise BrokerError(f"could not {what}: {client.cause(error)}") from error
+        raise AssertionError("a cycle of at least one server does not end")
 
-    def _result(self, future: Future[_T], limit_s: float, what: str) -> _T:
+
+class _Connection:
+    """An admin client that remembers why it can't connect; librdkafka itself only says that time is up."""
+
+    def __init__(self, servers: str, properties: Mapping[str, str]) -> None:
+        self._last_error: KafkaError | None = None
+        settings: dict[str, Any] = {
+            # A broker that is not up yet is tried again at once: start-up is timed by this client.
+            "reconnect.backoff.ms": 20,
+            "reconnect.backoff.max.ms": 200,
+            **properties,
+            "bootstrap.servers": servers,
+            "error_cb": self._remember,
+        }
+        self.admin = AdminClient(settings, logger=_silent_logger())
+
+    def _remember(self, error: KafkaError) -> None:
+        # That all brokers are down follows from each one's own reason, which came before and says more.
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._last_error = error
+
+    def cause(self, error: KafkaException) -> str:
+        """Why a call failed, in Kafka's words."""
+        self.admin.poll(0)
+        return str(error.args[0].str() if self._last_error is None else self._last_error.str())
+
+
+def _metadata(client: AdminClient, name: str, limit_s: float) -> TopicMetadata | None:
+    topic = client.list_topics(name, timeout=limit_s).topics[name]
+    return None if topic.error is not None and not topic.partitions else topic
+
+
+def _offsets_refused(client: AdminClient, name: str, partitions: int) -> str | None:
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    asked = {TopicPartition(name, number): latest for number in range(partitions)}
+    for partition, future in client.list_offsets(asked, request_timeout=_ONE_BROKER_LIMIT_S).items():
         try:
-            return future.result(timeout=limit_s + 1)
+            future.result(timeout=_ONE_BROKER_LIMIT_S + 1)
         except KafkaException as error:
-            cause = f"{error.args[0].str()}"
-            if self.last_error is not None:
-                cause += f" (last: {self.last_error.str()})"
-            raise BrokerError(f"could not {what}: {cause}") from error
+            return f"partition {partition.partition}: {error.args[0].str()}"
+    return None
 
 
 def _await_none(missing: Callable[[], str | None], limit_s: float, what: str) -> None:

@@ -132,7 +132,6 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         self._endpoints: dict[Part, Endpoint] = {}
         self._cluster_id = ""
         self._distributions: dict[str, Distribution] = {}
-        self._topics: TopicAdmin | None = None
         self.logs = {"kafka": {"path": self._members[0].logs, "collect_default": True}}
 
     # What it is
@@ -189,9 +188,16 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         return self._admin().leaders(topic)
 
     def _admin(self) -> TopicAdmin:
-        if self._topics is None:
-            raise BrokerError(f"{self.who_am_i()} is not started")
-        return self._topics
+        """Asks only those that ought to answer, so that a paused broker holds nobody up."""
+        serving = {
+            member.part: self._endpoints[member.part]
+            for member in self._members
+            if member.state is _State.RUNNING and member.part in self._endpoints
+        }
+        servers = kafka_config.bootstrap_servers(serving)
+        if not servers:
+            raise BrokerError(f"no broker of {self.who_am_i()} is running")
+        return TopicAdmin(servers)
 
     def warm_up(self) -> None:
         """Makes the transaction coordinator load, so that no test's first producer pays for it.
@@ -242,7 +248,6 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         self._cluster_id = storage.random_id()
         chosen = _in_parallel(self._choose_ports, self.nodes)
         self._endpoints = dict(itertools.chain.from_iterable(chosen))
-        self._topics = TopicAdmin(self.bootstrap_servers())
         _in_parallel(self._write_files, self.nodes)
         _in_parallel(lambda member: self._start_member(member, deadline_s), self._members)
         self._await_brokers({part.kafka_id for part in self._endpoints if part.role.is_broker}, deadline_s)

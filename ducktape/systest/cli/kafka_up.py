@@ -1,0 +1,127 @@
+"""`systest kafka`: a throw-away Kafka on this machine, and fetching all that it needs beforehand.
+
+The same `KafkaService` that the tests use, on the same `LocalCluster`, without ducktape's runner around them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from systest.clusters.local import LocalCluster
+from systest.distribution import DistributionUnavailable, ensure, java_compiler
+from systest.services.broker import BrokerError
+from systest.services.kafka import KafkaService
+from systest.services.kafka_config import ControllerMode
+
+_LIVENESS_POLL_S = 1.0
+_BROKERS_MAX = 9
+
+_USAGE_EXAMPLE = """\
+{description}
+
+  bootstrap.servers={servers}
+
+Try it:
+  python -c 'from confluent_kafka import Producer; p = Producer({{"bootstrap.servers": "{servers}"}}); \
+p.produce("try", b"hello"); print("left in the queue:", p.flush(10))'
+
+Topics are made on first use. Ctrl-C ends it and removes its data."""
+
+
+@dataclass
+class _Context:
+    """What a ducktape service asks of its test's context."""
+
+    cluster: Any
+    logger: logging.Logger
+    services: list[Any] = field(default_factory=list)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `systest kafka`."""
+    commands = parser.add_subparsers(dest="kafka_command", required=True)
+    up = commands.add_parser("up", help="start a throw-away Kafka and keep it until Ctrl-C")
+    up.add_argument("--brokers", type=_broker_count, default=1, metavar="N", help="how many (default: 1)")
+    up.add_argument(
+        "--controllers",
+        type=ControllerMode,
+        choices=list(ControllerMode),
+        default=ControllerMode.COMBINED,
+        metavar="{combined,isolated}",
+        help="whether brokers are controllers too (default: combined)",
+    )
+    up.add_argument(
+        "--performance", action="store_true", help="the JVM's full compiler: starts slower, then runs faster"
+    )
+    commands.add_parser("install", help="fetch all that Kafka needs now, so that later runs need no network")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Exit status: 0 after an orderly end, 1 with one sentence on stderr if Kafka couldn't start or died."""
+    try:
+        if args.kafka_command == "install":
+            return _install()
+        return _up(args.brokers, args.controllers, args.performance)
+    except (DistributionUnavailable, BrokerError) as error:
+        print(f"systest kafka: {error}", file=sys.stderr)
+        return 1
+
+
+def _broker_count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= _BROKERS_MAX:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 to {_BROKERS_MAX}, not {text!r}")
+    return int(text)
+
+
+def _install() -> int:
+    found = ensure(_say)
+    java_compiler(_say)
+    print(
+        f"Kafka {found.kafka.version} from {found.kafka.source.value}, Java {found.java.version} from "
+        f"{found.java.source.value}, {found.startup.note}: ready"
+    )
+    return 0
+
+
+def _up(brokers: int, controllers: ControllerMode, performance: bool) -> int:
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    ensure(_say)  # here, so that a first run shows its progress
+    if stopped.is_set():
+        return 0
+    cluster = LocalCluster(num_nodes=brokers)
+    try:
+        context = _Context(cluster, logging.getLogger("systest.kafka"))
+        service = KafkaService(
+            context,
+            brokers,
+            controllers=controllers,
+            performance=performance,
+            overrides={"auto.create.topics.enable": "true"},
+        )
+        try:
+            service.start()
+            print(
+                _USAGE_EXAMPLE.format(description=service.description, servers=service.bootstrap_servers()),
+                flush=True,
+            )
+            while not stopped.wait(_LIVENESS_POLL_S):
+                service.assert_alive()
+        finally:
+            service.stop()
+            service.clean()
+            service.free()
+    finally:
+        cluster.close()
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
