@@ -55,7 +55,7 @@ def why_incomplete(locked: tuple[LockedJar, ...], directory: Path) -> str | None
 def why_unreachable() -> str | None:
     """Why nothing could be fetched now; None if Maven Central answers. Takes some seconds at most."""
     try:
-        import requests
+        import requests  # type: ignore[import-untyped]
         from jgo.maven import MavenContext
 
         for repository in MavenContext().remote_repos.values():

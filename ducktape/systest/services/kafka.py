@@ -170,6 +170,13 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
             raise BrokerError(f"partition {partition} of {topic} has no leader")
         return self.get_node(leader)
 
+    def broker_pid(self, node: Any) -> int:
+        """Process id of the node's broker, for faults that go past this service. BrokerError if stopped."""
+        member = self._broker_on(node)
+        if member.process is None:
+            raise BrokerError(f"{member.title} is not running")
+        return member.process.pid
+
     # Topics
 
     def create_topic(
