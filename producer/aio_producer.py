@@ -35,7 +35,7 @@ from producer.message_batch import PARTITIONER, MessageBatch, Record
 from producer.transaction import Transaction
 from producer.transport import PureTransport, choose_transport
 
-TICK_S_MAX = 0.002
+TICK_S_MAX = 0.001
 """How long produce() may keep the loop before it lets other tasks run."""
 PURGE_S_MAX = 5.0
 """How long close() waits for the reports of records that it gave up."""
@@ -620,18 +620,18 @@ class AIOProducer:
 
     def _require_here(self) -> None:
         """Raise WrongLoopError unless called on the loop that the producer was made on."""
+        if self._pid != os.getpid():
+            raise WrongLoopError(
+                "The producer belongs to the process that made it. Make a new one after a fork."
+            )
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
             here = False
         if not here:
             raise WrongLoopError(
-                "The producer belongs to the event loop that it was made on. Call it from a task of that loop, "
-                "or from another thread by asyncio.run_coroutine_threadsafe()."
-            )
-        if self._pid != os.getpid():
-            raise WrongLoopError(
-                "The producer belongs to the process that made it. Make a new one after a fork."
+                "The producer belongs to the event loop that it was made on. Call it from a task of that "
+                "loop, or from another thread by asyncio.run_coroutine_threadsafe()."
             )
 
     def _require_usable(self) -> None:

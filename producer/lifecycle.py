@@ -48,7 +48,7 @@ class LifeCycle:
             return
         if self.state is State.FAILED:
             raise ProducerFailedError(
-                f"The producer met a fatal error and can send nothing more: {self.cause}. Close it and make a "
-                "new one."
+                f"The producer met a fatal error and can send nothing more: {self.cause}. Close it and make "
+                "a new one."
             ) from self.cause
         raise ProducerClosedError(f"The producer is {self.state.value}. Make a new one.")

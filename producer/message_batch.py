@@ -2,8 +2,8 @@
 
 A record is the mapping that confluent's `produce_batch` reads: "value", "key" and "callback" always,
 "headers" and "timestamp" where given. It belongs to the batch manager until it is in a batch, to the
-transport once it was taken, and to its callback from then on. A batch never changes; what a full queue left over
-becomes a batch of its own (`rest`).
+transport once it was taken, and to its callback from then on. A batch never changes; what a full queue left
+over becomes a batch of its own (`rest`).
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from typing import Any, Protocol
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from producer.callbacks import CallbackManager, StopServing
+from producer.forks import keep_from_children
 from producer.message_batch import MessageBatch, Record
 
 TRANSPORTS = ("pure",)
@@ -121,6 +122,7 @@ class PureTransport:
         self._serves_events = serves_events
         callbacks.on_caught = self._caught
         self._producer = Producer(conf)
+        keep_from_children(self)
         self._produce = self._producer.produce
         self._produce_batch = getattr(self._producer, "produce_batch", None)  # from 2.12 on
         self._poll = self._producer.poll
@@ -293,6 +295,10 @@ class PureTransport:
 
     def run_blocking(self, name: str, *args: Any, **kwargs: Any) -> Any:
         return getattr(self._producer, name)(*args, **kwargs)
+
+    def client(self) -> Producer | None:
+        """The client, or None once it has ended."""
+        return getattr(self, "_producer", None)
 
     def abandon(self) -> None:
         self._abandoned = True

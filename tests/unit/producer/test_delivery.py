@@ -118,18 +118,23 @@ async def test_on_delivery__raises__reaches_the_loops_handler_and_harms_no_other
 async def test_on_delivery__produces_and_polls__works_and_aborts_nothing(make) -> None:
     producer = make()
     again: list[Any] = []
+    both = asyncio.Event()
+
+    def note(future: Any) -> None:
+        again.append(future)
+        if len(again) == 2:
+            both.set()
 
     async def more(error: KafkaError | None, message: Any) -> None:
         await producer.poll(0)
-        again.append(await producer.send_and_wait("again", message.value()))
+        note(await producer.send_and_wait("again", message.value()))
 
     def nowait(error: KafkaError | None, message: Any) -> None:
-        again.append(producer.produce_nowait("again", message.value()))
+        note(producer.produce_nowait("again", message.value()))
 
     await producer.produce("t", b"1", on_delivery=more)
     await producer.produce("t", b"2", on_delivery=nowait)
-    while len(again) < 2:
-        await asyncio.sleep(0.001)
+    await asyncio.wait_for(both.wait(), 10)
 
 
 @pytest.mark.parametrize("position", [0, 500, 999])

@@ -287,7 +287,9 @@ async def test_oauth_cb__async__answers_librdkafka(broker) -> None:
 async def test_wrong_loop__other_thread_and_no_loop__clear_error(make) -> None:
     producer = make()
     await producer.send_and_wait("t", b"0")
-    await producer.produce("t", b"1")  # the fast path is open now
+    for _ in range(3):
+        await producer.produce("t", b"1")
+    assert producer._manager.room > 0, "the short way of produce() is to be open"
     errors: list[BaseException] = []
 
     def elsewhere() -> None:
@@ -360,11 +362,12 @@ def test_uvloop__one_at_a_time_and_many__all_deliver(broker) -> None:
 )
 @pytest.mark.parametrize("address", ["{broker}", "127.0.0.1:1"])
 def test_interpreter__ends_without_close__does_not_hang(broker, ending: str, address: str) -> None:
+    reached = address.format(broker=broker.address)
     program = f"""
         import asyncio, gc, time
         from producer import AIOProducer
         async def work():
-            producer = AIOProducer({{"bootstrap.servers": "{address.format(broker=broker.address)}", "log_level": 0}})
+            producer = AIOProducer({{"bootstrap.servers": "{reached}", "log_level": 0}})
             for number in range(10):
                 await producer.produce("t", b"1")
             task = asyncio.ensure_future(producer.list_topics())
@@ -382,6 +385,41 @@ def test_interpreter__ends_without_close__does_not_hang(broker, ending: str, add
     )
     assert (ended.returncode, ended.stdout) == (0, "ended\n"), ended.stderr
     assert "dropped without close()" in ended.stderr or "kept" in ending
+
+
+def test_fork__child_uses_and_drops_the_producer__clear_error_and_no_hang(broker) -> None:
+    program = f"""
+        import asyncio, gc, os
+        from producer import AIOProducer, WrongLoopError
+        loop = asyncio.new_event_loop()
+        async def make():
+            producer = AIOProducer({{"bootstrap.servers": "{broker.address}"}})
+            return producer, await producer.produce("t", b"1")
+        producer, future = loop.run_until_complete(make())
+        child = os.fork()
+        if child == 0:
+            try:
+                producer.produce_nowait("t", b"2")
+            except WrongLoopError as error:
+                print(error, flush=True)
+            vars(producer._executor.transport).clear()
+            del producer, future
+            gc.collect()
+            os._exit(0)  # closing the loop here would take the parent's file descriptors out of its epoll
+        loop.run_until_complete(future)
+        assert os.waitpid(child, 0) == (child, 0)
+        loop.run_until_complete(producer.close())
+        loop.close()
+        print("ended")
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=20
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines() == [
+        "The producer belongs to the process that made it. Make a new one after a fork.",
+        "ended",
+    ]
 
 
 @pytest.mark.parametrize("start", list(State))

@@ -65,13 +65,15 @@ async def test_order__tasks_waiting_for_a_full_queue__enter_in_the_order_of_thei
     assert [int(message.value()) for message in broker.log(topic, 1)[0][1:]] == list(range(60))
 
 
-async def test_queue_full_in_bytes__callers_wait__all_arrive_in_order(broker, make) -> None:
+@pytest.mark.parametrize("headers", [None, {"h": b"1"}])
+async def test_queue_full_in_bytes__callers_wait__all_arrive_in_order(broker, make, headers) -> None:
     topic = broker.create("bytes", 1)
     producer = make({"queue.buffering.max.kbytes": 64}, batch_size=50)
     await producer.send_and_wait(topic, b"warm")
     broker.answer_after(5)
     for number in range(200):
-        await producer.produce(topic, b"%05d" % number + b" " * (9000 if number % 7 == 0 else 100))
+        value = b"%05d" % number + b" " * (9000 if number % 7 == 0 else 100)
+        await producer.produce(topic, value, headers=headers)
     assert await producer.flush(20) == 0
     assert producer.get_batch_processor_stats()["queue_full"] > 0
     assert [int(message.value()) for message in broker.log(topic, 1)[0][1:]] == list(range(200))
@@ -85,6 +87,24 @@ async def test_produce_nowait__queue_full__buffer_error_and_nothing_queued(broke
     with pytest.raises(BufferError):
         producer.produce_nowait("t", b"5")
     assert len(producer) == 5
+
+
+async def test_queue_full__callback_produces_while_a_task_is_in_line__does_not_jump_it(broker, make) -> None:
+    producer = make({"queue.buffering.max.messages": 1})
+    await producer.send_and_wait("t", b"warm")
+    broker.answer_after(20)
+    refused: list[BufferError] = []
+
+    def jump(error: Any, message: Any) -> None:
+        try:
+            producer.produce_nowait("t", b"jumped")
+        except BufferError as full:
+            refused.append(full)
+
+    await producer.produce("t", b"0", on_delivery=jump)
+    in_line = await producer.produce("t", b"1")
+    assert (await in_line).value() == b"1"
+    assert len(refused) == 1
 
 
 async def test_cancel__while_waiting_in_line__record_is_not_queued_and_others_are_served(

@@ -14,6 +14,7 @@ from producer import (
     TransactionError,
 )
 from producer.errors import transaction_error
+from producer.transaction import Transaction
 
 
 async def test_transaction__left_normally__commits_what_was_produced(broker, make) -> None:
@@ -48,9 +49,9 @@ async def test_transaction__left_by_an_error_or_cancelled__aborts_and_the_next_o
     task.cancel()
     with pytest.raises((LookupError, asyncio.CancelledError)):
         await task
-    for future in futures:
-        assert future.done()
-        future.exception()
+    assert all(future.done() for future in futures)
+    # What was not acknowledged yet is given up; what was can only be aborted at the broker.
+    assert [future.exception() is None for future in futures] == [way == "cancel"] * 3
     async with producer.transaction():
         sent = await producer.produce(topic, b"2")
     assert sent.result().value() == b"2"
@@ -59,13 +60,14 @@ async def test_transaction__left_by_an_error_or_cancelled__aborts_and_the_next_o
 async def test_produce__outside_a_transaction__that_future_fails(make) -> None:
     producer = make({"transactional.id": "c"})
     await producer.init_transactions(30)
-    outside = await producer.produce("t", b"1")
+    outside = [await producer.produce("t", b"1") for _ in range(3)]
     await producer.begin_transaction()
     inside = await producer.produce("t", b"2")
     await producer.commit_transaction(30)
-    with pytest.raises(KafkaException) as failed:
-        outside.result()
-    assert failed.value.args[0].code() == KafkaError._STATE
+    for future in outside:
+        with pytest.raises(KafkaException) as failed:
+            future.result()
+        assert failed.value.args[0].code() == KafkaError._STATE
     assert inside.result().value() == b"2"
 
 
@@ -94,3 +96,62 @@ def test_transaction_error__by_librdkafkas_flag__is_told_apart(flags, kind) -> N
 def test_transaction_error__no_flag__is_the_cause_itself() -> None:
     cause = KafkaException(KafkaError(1, "why"))
     assert transaction_error(cause) is cause
+
+
+class Recorder:
+    """Notes the calls of a block; its commits end as told."""
+
+    def __init__(self, *commits: type[TransactionError] | None) -> None:
+        self.calls: list[str] = []
+        self._commits = list(commits)
+
+    async def begin_transaction(self) -> None:
+        self.calls.append("begin")
+
+    async def commit_transaction(self, timeout: float = -1) -> None:
+        self.calls.append("commit")
+        outcome = self._commits.pop(0) if self._commits else None
+        if outcome is not None:
+            raise outcome(KafkaError(1, "why"))
+
+    async def abort_transaction(self, timeout: float = -1) -> None:
+        self.calls.append("abort")
+
+
+@pytest.mark.parametrize(
+    ("commits", "raised", "calls"),
+    [
+        ([None], None, ["commit"]),
+        ([RetriableTransactionError, None], None, ["commit", "commit"]),
+        ([RetriableTransactionError] * 9, RetriableTransactionError, ["commit"] * 5 + ["abort"]),
+        ([AbortableTransactionError], AbortableTransactionError, ["commit", "abort"]),
+        ([FatalTransactionError], FatalTransactionError, ["commit"]),
+    ],
+)
+async def test_transaction__commit_ends_so__repeats_aborts_or_gives_up(commits, raised, calls) -> None:
+    recorder = Recorder(*commits)
+    if raised is None:
+        async with Transaction(recorder):
+            pass
+    else:
+        with pytest.raises(raised):
+            async with Transaction(recorder):
+                pass
+    assert recorder.calls == ["begin", *calls]
+
+
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [
+        (LookupError(), ["abort"]),
+        (asyncio.CancelledError(), ["abort"]),
+        (AbortableTransactionError(KafkaError(1, "why")), ["abort"]),
+        (FatalTransactionError(KafkaError(1, "why")), []),
+    ],
+)
+async def test_transaction__block_raises__aborts_unless_fatal_and_lets_it_out(error, calls) -> None:
+    recorder = Recorder()
+    with pytest.raises(type(error)):
+        async with Transaction(recorder):
+            raise error
+    assert recorder.calls == ["begin", *calls]
