@@ -50,10 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     up.add_argument("--brokers", type=_broker_count, default=1, metavar="N", help="how many (default: 1)")
     up.add_argument(
         "--controllers",
-        type=ControllerMode,
-        choices=list(ControllerMode),
-        default=ControllerMode.COMBINED,
-        metavar="{combined,isolated}",
+        choices=[mode.value for mode in ControllerMode],
+        default=ControllerMode.COMBINED.value,
         help="whether brokers are controllers too (default: combined)",
     )
     up.add_argument(
@@ -67,7 +65,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         if args.kafka_command == "install":
             return _install()
-        return _up(args.brokers, args.controllers, args.performance)
+        return _up(args.brokers, ControllerMode(args.controllers), args.performance)
     except (DistributionUnavailable, BrokerError) as error:
         print(f"systest kafka: {error}", file=sys.stderr)
         return 1

@@ -115,9 +115,10 @@ def find_kafka(say: Say = _logger.info, environ: Mapping[str, str] | None = None
 
 
 def java_compiler(say: Say = _logger.info) -> Path:
-    """The jar of Eclipse's Java compiler, for a Java without javac: `java -jar <it> --release 17 ...`.
+    """The jar of Eclipse's Java compiler, for a Java without javac: `java -jar <it> -17 ...`.
 
-    Raises DistributionUnavailable if it is not cached and can't be fetched.
+    Not `--release`: the wheel's runtime lacks the file of older signatures that this needs. Raises
+    DistributionUnavailable if it is not cached and can't be fetched.
     """
     return locked_jars(ECJ_SET, say) / f"{ECJ_SET}.jar"
 

@@ -13,6 +13,7 @@ import contextlib
 import enum
 import itertools
 import shlex
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +49,7 @@ _ENSURE_LIMIT_S = 600.0
 _POLL_S = 0.05
 _PORT_ATTEMPTS = 3
 _TAIL_LINES = 25
+_COMPLAINTS = 3
 _STARTED = "Kafka Server started"
 _PORT_TAKEN = "Address already in use"
 
@@ -256,7 +258,16 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         chosen = _in_parallel(self._choose_ports, self.nodes)
         self._endpoints = dict(itertools.chain.from_iterable(chosen))
         _in_parallel(self._write_files, self.nodes)
-        _in_parallel(lambda member: self._start_member(member, deadline_s), self._members)
+        abandoned = threading.Event()
+
+        def start(member: _Member) -> None:
+            try:
+                self._start_member(member, deadline_s, abandoned)
+            except BaseException:
+                abandoned.set()  # the others would wait in vain for a cluster that will not come
+                raise
+
+        _in_parallel(start, self._members)
         self._await_brokers({part.kafka_id for part in self._endpoints if part.role.is_broker}, deadline_s)
 
     def stop(self, **kwargs: Any) -> None:
@@ -284,7 +295,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         if member.state is not _State.STOPPED:
             raise BrokerError(f"{member.title} is {member.state.value} already")
         try:
-            self._start_member(member, deadline_s)
+            self._start_member(member, deadline_s, threading.Event())
         except _PortTakenError as error:
             raise BrokerNotReady(str(error)) from error
         self._await_brokers({member.part.kafka_id}, deadline_s)
@@ -309,9 +320,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
     def assert_alive(self) -> None:
         for member in self._members:
             if member.state is not _State.STOPPED and member.process and not member.process.is_alive():
-                raise BrokerDied(
-                    f"{member.title} has died; its last lines:\n{member.process.tail(_TAIL_LINES)}"
-                )
+                raise BrokerDied(f"{member.title} has died; {_last_words(member, member.process)}")
 
     # Inside
 
@@ -363,7 +372,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
     def _remove_files(self, node: Any) -> None:
         node.account.ssh(f"rm -rf {shlex.quote(self._broker_on(node).directory)}")
 
-    def _start_member(self, member: _Member, deadline_s: float) -> None:
+    def _start_member(self, member: _Member, deadline_s: float, abandoned: threading.Event) -> None:
         account = member.node.account
         distribution = self._distributions[account.hostname]
         java = [
@@ -384,25 +393,26 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
             env=distribution.environment(),
         )
         member.state = _State.RUNNING
-        self._await_started(member, member.process, deadline_s)
+        self._await_started(member, member.process, deadline_s, abandoned)
 
-    def _await_started(self, member: _Member, process: NodeProcess, deadline_s: float) -> None:
-        said = f"grep -q {shlex.quote(_STARTED)} {shlex.quote(process.stdout_path)}"
-        while True:
+    def _await_started(
+        self, member: _Member, process: NodeProcess, deadline_s: float, abandoned: threading.Event
+    ) -> None:
+        """Returns once the process says so; or, having proven nothing, when the start is `abandoned`."""
+        while not abandoned.is_set():
             alive = process.is_alive()  # asked first: what it said before it died must not count
-            if alive and member.node.account.ssh(said, allow_fail=True) == 0:
+            if alive and _says(member, process, _STARTED):
                 return
             if not alive:
-                last = process.tail(_TAIL_LINES)
-                if _PORT_TAKEN in last:
+                if _says(member, process, _PORT_TAKEN):
                     raise _PortTakenError(f"a port of {member.title} was taken by another program")
-                raise BrokerDied(f"{member.title} died while starting; its last lines:\n{last}")
+                raise BrokerDied(f"{member.title} died while starting; {_last_words(member, process)}")
             if time.monotonic() > deadline_s:
                 raise BrokerNotReady(
-                    f"{member.title} had not started after {self.start_limit_s:.0f} s; its last lines:\n"
-                    f"{process.tail(_TAIL_LINES)}"
+                    f"{member.title} had not started after {self.start_limit_s:.0f} s; "
+                    f"{_last_words(member, process)}"
                 )
-            time.sleep(_POLL_S)
+            abandoned.wait(_POLL_S)
 
     def _await_brokers(self, wanted: set[int], deadline_s: float) -> None:
         """Asks the cluster itself who it is and who is in it, until that is us and all of `wanted`."""
@@ -448,6 +458,19 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
 
     def _kill_all(self) -> None:
         _in_parallel(lambda member: self._end(member, clean=False), self._members)
+
+
+def _says(member: _Member, process: NodeProcess, words: str) -> bool:
+    command = f"grep -qF {shlex.quote(words)} {shlex.quote(process.stdout_path)}"
+    return bool(member.node.account.ssh(command, allow_fail=True) == 0)
+
+
+def _last_words(member: _Member, process: NodeProcess) -> str:
+    """A broker's first complaints, since a stack trace may fill the end, and its last lines."""
+    command = f"grep -m {_COMPLAINTS} -E ' (ERROR|FATAL) |Exception' {shlex.quote(process.stdout_path)}"
+    complaints = member.node.account.ssh_output(command, allow_fail=True).decode(errors="replace").strip()
+    first = f"it complained:\n{complaints}\n" if complaints else ""
+    return f"{first}its last lines:\n{process.tail(_TAIL_LINES)}"
 
 
 def _ensure_on(account: Any) -> Distribution:

@@ -1,4 +1,4 @@
-"""The harness's own Kafka: it starts, and what is done to one node happens to that node, measured at the client."""
+"""The harness's own Kafka starts, and what is done to one node happens to it, measured at a client."""
 
 from __future__ import annotations
 
