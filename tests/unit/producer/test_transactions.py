@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Executor, Future
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -57,10 +59,20 @@ async def test_transaction__left_by_an_error_or_cancelled__aborts_and_the_next_o
     assert sent.result().value() == b"2"
 
 
+class AtOnce(Executor):
+    """Runs a call before anything else can happen."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
 async def test_produce__outside_a_transaction__that_future_fails(make) -> None:
-    producer = make({"transactional.id": "c"})
+    producer = make({"transactional.id": "c"}, executor=AtOnce())
     await producer.init_transactions(30)
-    outside = [await producer.produce("t", b"1") for _ in range(3)]
+    outside = [await producer.produce("t", b"1", on_delivery=lambda error, message: None) for _ in range(3)]
+    assert producer.get_batch_processor_stats()["buffered"] > 0, "something is to be in the buffer"
     await producer.begin_transaction()
     inside = await producer.produce("t", b"2")
     await producer.commit_transaction(30)
