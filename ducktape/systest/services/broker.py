@@ -35,6 +35,7 @@ _ADMIN_CALL_LIMIT_S = 10.0
 _ONE_BROKER_LIMIT_S = 2.0
 _TOPIC_USABLE_LIMIT_S = 30.0
 _POLL_S = 0.02
+_REFUSALS = (KafkaError._AUTHENTICATION, KafkaError._SSL)
 
 
 class BrokerKind(enum.Enum):
@@ -275,8 +276,9 @@ class TopicAdmin:
             try:
                 return question(client.admin, min(left_s, _ONE_BROKER_LIMIT_S))
             except KafkaException as error:
-                if time.monotonic() > deadline_s:
-                    raise BrokerError(f"could not {what}: {client.cause(error)}") from error
+                cause = client.cause(error)
+                if time.monotonic() > deadline_s or client.is_refused:
+                    raise BrokerError(f"could not {what}: {cause}") from error
         raise AssertionError("a cycle of at least one server does not end")
 
 
@@ -293,12 +295,20 @@ class _Connection:
             "bootstrap.servers": servers,
             "error_cb": self._remember,
         }
-        self.admin = AdminClient(settings, logger=_silent_logger())
+        try:
+            self.admin = AdminClient(settings, logger=_silent_logger())
+        except KafkaException as error:
+            raise BrokerError(f"the client settings are not accepted: {error.args[0].str()}") from error
 
     def _remember(self, error: KafkaError) -> None:
         # That all brokers are down follows from each one's own reason, which came before and says more.
         if error.code() != KafkaError._ALL_BROKERS_DOWN:
             self._last_error = error
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether asking again is no use: the broker knows us and does not want us."""
+        return self._last_error is not None and self._last_error.code() in _REFUSALS
 
     def cause(self, error: KafkaException) -> str:
         """Why a call failed, in Kafka's words."""

@@ -82,6 +82,7 @@ def test_startup_cache__training_broker_dies__goes_on_without_and_is_not_tried_a
     said: list[str] = []
     made = startup_cache(java, (), storage, said.append)
     assert made.flags == ()
+    assert "no such class" in made.note
     assert said[-1] == "no start-up cache: the training broker did not start: no such class"
     said.clear()
     assert startup_cache(java, (), storage, said.append) == made

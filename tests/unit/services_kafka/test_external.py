@@ -51,3 +51,10 @@ def test_masked__secrets__hidden_and_sorted() -> None:
         ("sasl.username", "me"),
         ("ssl.key.password", "[hidden]"),
     ]
+
+
+def test_external__setting_that_does_not_exist__named_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "client.properties"
+    file.write_text("no.such.setting=1\n")
+    with pytest.raises(BrokerError, match=r"not accepted: .*no\.such\.setting"):
+        ExternalKafka("127.0.0.1:1", file)
