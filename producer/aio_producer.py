@@ -520,6 +520,8 @@ class AIOProducer:
         try:
             await self._executor.run_blocking(name, *args)
         except KafkaException as failed:
+            if failed.args[0].fatal():
+                _note_fatal(self._life, failed.args[0])
             raise transaction_error(failed) from failed
 
     # What is going on inside

@@ -19,10 +19,6 @@ from confluent_kafka import (
 
 from producer import AIOProducer
 
-PRODUCE = 0
-NOT_LEADER = 6
-REQUEST_TIMED_OUT = 7
-
 _lib = ctypes.CDLL(cimpl.__file__)
 _lib.rd_kafka_conf_new.restype = ctypes.c_void_p
 _lib.rd_kafka_new.restype = ctypes.c_void_p
@@ -81,10 +77,10 @@ class Broker:
         for broker in (1, 2):
             _lib.rd_kafka_mock_broker_set_up(self._cluster, broker)
 
-    def fail_produce(self, *codes: int) -> None:
-        """Answer the next produce requests with these error codes."""
+    def fail(self, request: int, *codes: int) -> None:
+        """Answer the next requests of this kind with these error codes."""
         array = (ctypes.c_int * len(codes))(*codes)
-        _lib.rd_kafka_mock_push_request_errors_array(self._cluster, PRODUCE, len(codes), array)
+        _lib.rd_kafka_mock_push_request_errors_array(self._cluster, request, len(codes), array)
 
     def log(self, topic: str, partitions: int) -> list[list[Any]]:
         """The messages of each partition, in log order."""

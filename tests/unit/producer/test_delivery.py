@@ -11,6 +11,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 from producer import BatchResult
 
+PRODUCE_REQUEST = 0
+
 
 async def test_produce__acknowledged__message_is_the_record_with_all_its_fields(broker, make) -> None:
     topic = broker.create("fields", 4)
@@ -226,7 +228,7 @@ async def test_delivery__refused_by_the_broker__future_and_callback_tell_once(br
     topic = broker.create("refused", 1)
     producer = make({"retries": 0, "message.timeout.ms": 5000})
     await producer.send_and_wait(topic, b"warm")
-    broker.fail_produce(REQUEST_TIMED_OUT := 7, REQUEST_TIMED_OUT, REQUEST_TIMED_OUT)
+    broker.fail(PRODUCE_REQUEST, *[KafkaError.REQUEST_TIMED_OUT] * 3)
     told: list[KafkaError | None] = []
     future = await producer.produce(topic, b"1", on_delivery=lambda error, message: told.append(error))
     with pytest.raises(KafkaException):

@@ -7,16 +7,20 @@ from concurrent.futures import Executor, Future
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from producer import (
     AbortableTransactionError,
     FatalTransactionError,
+    ProducerClosedError,
+    ProducerFailedError,
     RetriableTransactionError,
     TransactionError,
 )
 from producer.errors import transaction_error
 from producer.transaction import Transaction
+
+END_TRANSACTION_REQUEST = 26
 
 
 async def test_transaction__left_normally__commits_what_was_produced(broker, make) -> None:
@@ -167,3 +171,46 @@ async def test_transaction__block_raises__aborts_unless_fatal_and_lets_it_out(er
         async with Transaction(recorder):
             raise error
     assert recorder.calls == ["begin", *calls]
+
+
+async def test_send_offsets__in_a_transaction__are_committed_with_it(broker, make) -> None:
+    broker.create("read", 1)
+    producer = make({"transactional.id": "e"})
+    await producer.init_transactions(30)
+    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "group"})
+    try:
+        async with producer.transaction():
+            await producer.produce("written", b"1")
+            await producer.send_offsets_to_transaction(
+                [TopicPartition("read", 0, 7)], consumer.consumer_group_metadata(), 10
+            )
+    finally:
+        consumer.close()
+
+
+async def test_transaction__fenced__fatal_and_later_calls_name_the_cause(broker, make) -> None:
+    producer = make({"transactional.id": "f"})
+    await producer.init_transactions(30)
+    await producer.begin_transaction()
+    await producer.send_and_wait("fenced", b"1")
+    broker.fail(END_TRANSACTION_REQUEST, KafkaError.PRODUCER_FENCED)
+    with pytest.raises(FatalTransactionError):
+        await producer.commit_transaction(10)
+    with pytest.raises(ProducerFailedError, match="fatal error") as failed:
+        await producer.produce("fenced", b"2")
+    assert isinstance(failed.value.__cause__, KafkaException)
+    await producer.close(timeout=5)
+    with pytest.raises(ProducerClosedError):
+        await producer.produce("fenced", b"3")
+
+
+async def test_transaction__commit_may_not_succeed__aborts_and_the_next_one_works(broker, make) -> None:
+    producer = make({"transactional.id": "g"})
+    await producer.init_transactions(30)
+    with pytest.raises(AbortableTransactionError):
+        async with producer.transaction():
+            await producer.send_and_wait("abortable", b"1")
+            broker.fail(END_TRANSACTION_REQUEST, KafkaError.TRANSACTION_ABORTABLE)
+    async with producer.transaction():
+        sent = await producer.produce("abortable", b"2")
+    assert sent.result().value() == b"2"
