@@ -86,8 +86,8 @@ class ExternalKafka(Broker):
             return self._topics.cluster(_CONNECT_LIMIT_S)[1]
         except BrokerError as error:
             raise BrokerError(
-                f"no Kafka could be used at {self._bootstrap_servers} within {_CONNECT_LIMIT_S:.0f} s "
-                f"({error}); check the address and the client configuration file"
+                f"no Kafka could be used at {self._bootstrap_servers} ({error}); "
+                "check the address and the client configuration file"
             ) from error
 
 
