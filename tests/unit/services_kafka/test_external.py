@@ -13,9 +13,7 @@ def test_external__nobody_listens__one_sentence_naming_address_and_cause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(external, "_CONNECT_LIMIT_S", 0.3)
-    with pytest.raises(
-        BrokerError, match=r"^no Kafka could be used at 127\.0\.0\.1:1 \(.*refused.*address"
-    ):
+    with pytest.raises(BrokerError, match=r"^no Kafka could be used at 127\.0\.0\.1:1 \(.*refused.*address"):
         ExternalKafka("127.0.0.1:1")
 
 
