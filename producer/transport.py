@@ -121,6 +121,8 @@ class PureTransport:
         self._on_progress = on_progress
         self._serves_events = serves_events
         callbacks.on_caught = self._caught
+        self._error_cb: Callable[[KafkaError], None] = conf["error_cb"]
+        """Told of fatal errors by hand: poll() raises those instead of calling it."""
         self._producer = Producer(conf)
         keep_from_children(self)
         self._produce = self._producer.produce
@@ -212,6 +214,9 @@ class PureTransport:
                     self._poll(0)
             except StopServing:
                 more = True
+            except KafkaException as fatal:
+                self._error_cb(fatal.args[0])
+                more = True
             finally:
                 callbacks.serve_without_limit()
             more = callbacks.run_due(until_s) or more
@@ -289,7 +294,10 @@ class PureTransport:
             while self._unsettled() or self._serves_events:
                 if self._stopping or self._loop.is_closed():
                     return
-                self._poll(WAIT_S)
+                try:
+                    self._poll(WAIT_S)
+                except KafkaException as fatal:
+                    self._error_cb(fatal.args[0])
 
     # Blocking calls and the end
 

@@ -189,7 +189,8 @@ async def test_send_offsets__in_a_transaction__are_committed_with_it(broker, mak
 
 
 async def test_transaction__fenced__fatal_and_later_calls_name_the_cause(broker, make) -> None:
-    producer = make({"transactional.id": "f"})
+    told: list[KafkaError] = []
+    producer = make({"transactional.id": "f", "error_cb": told.append})
     await producer.init_transactions(30)
     await producer.begin_transaction()
     await producer.send_and_wait("fenced", b"1")
@@ -200,6 +201,7 @@ async def test_transaction__fenced__fatal_and_later_calls_name_the_cause(broker,
         await producer.produce("fenced", b"2")
     assert isinstance(failed.value.__cause__, KafkaException)
     await producer.close(timeout=5)
+    assert [error.code() for error in told if error.fatal()] == [KafkaError._FENCED]
     with pytest.raises(ProducerClosedError):
         await producer.produce("fenced", b"3")
 
