@@ -127,8 +127,7 @@ class AIOProducer:
         *,
         callback: OnDelivery | None = None,
     ) -> asyncio.Future[Any]:
-        """Queue one record; returns the future of its acknowledged Message. Waits in line while the queue is
-        full.
+        """Queue one record; returns the future of its acknowledged Message. Waits while the queue is full.
 
         Parameters:
             topic, value, key: str is sent as UTF-8; None is Kafka's null.
@@ -309,9 +308,7 @@ class AIOProducer:
         timestamp: Any,
         headers: Any,
     ) -> tuple[Record, bool, OnDelivery | None]:
-        """The record as the transport takes it but for its callback, whether it fits the bulk call, and its
-        on_delivery.
-        """
+        """The record but for its callback, whether it fits the bulk call, and its on_delivery."""
         arguments.checked_topic(topic)
         record: Record = {
             "value": arguments.checked_payload("value", value),
@@ -356,8 +353,7 @@ class AIOProducer:
         return self._manager.unsettled()
 
     async def flush(self, timeout: float | None = -1) -> int:
-        """Wait until every record produced before this call, by any task, is settled and its on_delivery was
-        called.
+        """Wait until every record produced before this call, by any task, is settled and its caller told.
 
         Parameters:
             timeout: seconds; negative or None means no limit.
@@ -556,8 +552,7 @@ class AIOProducer:
     # The end
 
     async def close(self, timeout: float | None = None) -> None:
-        """Flush, settle every future ever given out, and stop. Safe to call again, and from several tasks at
-        once.
+        """Flush, settle every future ever given out, and stop. Safe twice, and from several tasks at once.
 
         Parameters:
             timeout: seconds for the flush. Records unsettled then are given up: their futures raise
@@ -661,9 +656,7 @@ def _add_extras(record: Record, timestamp: Any, headers: Any) -> bool:
 
 
 def _checked_mapping(message: Mapping[str, Any], partition: int) -> tuple[int, Record, bool]:
-    """The partition, the record but for its callback, and whether it fits the bulk call, of one mapping of a
-    batch.
-    """
+    """Of one mapping of a batch: its partition, its record but for the callback, and whether it fits bulk."""
     if not isinstance(message, Mapping):
         raise TypeError(f"a message must be a mapping, not {type(message).__name__}.")
     get = message.get

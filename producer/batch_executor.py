@@ -42,8 +42,7 @@ class ProducerBatchExecutor:
         self.queue_full = 0
 
     def execute(self, batches: deque[MessageBatch]) -> int:
-        """Hand over from the left until all are taken or the queue is full; what was not taken stays, in
-        order.
+        """Hand over from the left until all are taken or the queue is full; the rest stays, in order.
 
         Returns the number of records taken.
         """

@@ -36,9 +36,7 @@ _T = TypeVar("_T")
 
 @dataclass
 class _Group:
-    """Records of one topic that may be handed over partition by partition: either all with a partition or all
-    without.
-    """
+    """Records of one topic that may leave partition by partition: all with a partition, or all without."""
 
     bulk: dict[int, bool] = field(default_factory=dict)
     records: dict[int, list[Record]] = field(default_factory=dict)
@@ -68,9 +66,7 @@ class Turn(Generic[_T]):
 
 
 class ProducerBatchManager:
-    """Buffers records and turns them into batches for `executor`, which is to be set before the first record
-    comes.
-    """
+    """Buffers records and makes batches of them for `executor`, which is set before the first comes."""
 
     executor: ProducerBatchExecutor
 
@@ -139,18 +135,14 @@ class ProducerBatchManager:
         self._granted += 1
 
     def burst_is_full(self) -> bool:
-        """Whether so much is buffered that it should not wait for the end of the tick. Grows the burst if it
-        is.
-        """
+        """Whether too much is buffered to wait for the end of the tick. Grows the burst if so."""
         if self.buffered() < self._burst:
             return False
         self._burst = min(self._burst * 2, self._batch_size)
         return True
 
     def open_room(self) -> None:
-        """Let the fast path append until the next look at the clock, the burst or the queue limit, whichever
-        is first.
-        """
+        """Let the fast path append up to the next look at the clock, the burst or the queue limit."""
         if self._sealed or self._line or self._callbacks.marks:
             self.close_room()
             return
@@ -164,9 +156,7 @@ class ProducerBatchManager:
         self.room = 0
 
     def stand_in_line(self, enter: Callable[[], _T]) -> asyncio.Future[_T]:
-        """Wait for room. The future resolves to what `enter` returned; cancelled before, nothing was
-        buffered.
-        """
+        """Wait for room. The future has what `enter` returned; cancelled before, nothing was buffered."""
         turn = Turn(enter, self._loop.create_future())
         self._line.append(turn)
         return turn.granted
@@ -188,9 +178,7 @@ class ProducerBatchManager:
         return not self._sealed
 
     def hand_over(self) -> bool:
-        """Hand everything buffered over and see to it that the reports are heard of; whether all was
-        taken.
-        """
+        """Hand over what is buffered and see to it that reports are heard of; whether all was taken."""
         taken = self.flush_buffer()
         self.executor.transport.expect_reports()
         return taken

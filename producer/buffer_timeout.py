@@ -12,9 +12,7 @@ from collections.abc import Callable
 
 
 class BufferTimeoutManager:
-    """Calls `hand_over` at the end of a tick, and again every `buffer_timeout_s` while it returns False (not
-    all taken).
-    """
+    """Calls `hand_over` at the end of a tick, and every `buffer_timeout_s` while that returns False."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, hand_over: Callable[[], bool], buffer_timeout_s: float

@@ -42,9 +42,7 @@ BATCH_REPORT_SLOTS_MAX = 10_000
 
 
 class StopServing(Exception):
-    """Raised out of a report to make librdkafka keep the remaining ones; the raising report itself is never
-    lost.
-    """
+    """Raised out of a report to make librdkafka keep the remaining ones; the report itself is never lost."""
 
 
 class DeliveryFuture(asyncio.Future[Any]):
@@ -74,9 +72,7 @@ class DeliveryFuture(asyncio.Future[Any]):
 
 
 class FlushMark:
-    """One waiting flush. `younger` counts the unsettled records produced after it, which it does not wait
-    for.
-    """
+    """One waiting flush. `younger` counts the unsettled records that it does not wait for."""
 
     __slots__ = ("done", "younger")
 
@@ -86,9 +82,7 @@ class FlushMark:
 
 
 class ReusableMessageCallback:
-    """The callback of one record that needs more than its future; back in the pool once the report was
-    settled.
-    """
+    """The callback of a record that needs more than its future; pooled again once it was settled."""
 
     __slots__ = ("_manager", "future", "marks", "on_delivery")
 
@@ -214,9 +208,7 @@ class CallbackManager:
         )
         self.settled = 0
         self.threads_serving = 0
-        """How many other threads may be inside a librdkafka call that serves reports; 0 spares the look at
-        the thread.
-        """
+        """Other threads that may be in a call that serves reports; 0 spares the look at the thread."""
         self.on_caught: Callable[[], None] = lambda: None
         """Called on the other thread when it caught a report; may raise StopServing."""
         self.on_fatal: Callable[[KafkaError], None] = lambda error: None
@@ -298,9 +290,7 @@ class CallbackManager:
         record["callback"](error, UnsentMessage(batch, record, error))
 
     def caught_elsewhere(self, callback: ReportCallback, error: KafkaError | None, message: Any) -> bool:
-        """Whether this is not the loop's thread; then the report is kept for the loop. May raise
-        StopServing.
-        """
+        """Whether this is another thread; then the report is kept for the loop. May raise StopServing."""
         if get_ident() == self._loop_thread:
             return False
         self._caught.append((callback, error, message))
@@ -398,9 +388,7 @@ class CallbackManager:
         self.marks = tuple(other for other in self.marks if other is not mark)
 
     def wake_waiters(self, unsettled: int) -> None:
-        """Wake the polls that waited for any report, and the flushes for which nothing older is unsettled any
-        more.
-        """
+        """Wake the polls that waited for any report, and the flushes with nothing older unsettled."""
         if self._watchers:
             for settled, watcher in self._watchers:
                 if self.settled > settled and not watcher.done():

@@ -114,9 +114,7 @@ def _on_error(
 
 
 def _answering(oauth_cb: Callable[[str], Any]) -> Callable[[str], Any]:
-    """An oauth_cb that answers at once: an async one runs to its end on a loop of its own, on a thread of its
-    own.
-    """
+    """An oauth_cb that answers at once: an async one runs to its end on a loop and thread of its own."""
 
     def answer(config: str) -> Any:
         outcome = oauth_cb(config)

@@ -22,9 +22,7 @@ class WrongLoopError(RuntimeError):
 
 
 class TransactionError(KafkaException):
-    """A transaction call failed; `args[0]` is the KafkaError. One of the three below says what may be
-    done.
-    """
+    """A transaction call failed; `args[0]` is the KafkaError. The classes below say what may be done."""
 
 
 class RetriableTransactionError(TransactionError):
@@ -36,15 +34,11 @@ class AbortableTransactionError(TransactionError):
 
 
 class FatalTransactionError(TransactionError):
-    """The producer can do no more, most often because a newer one with its transactional.id fenced it. Close
-    it.
-    """
+    """The producer can do no more: most often a newer one with its transactional.id fenced it. Close it."""
 
 
 def transaction_error(cause: KafkaException) -> KafkaException:
-    """The error to raise for a failed transaction call: told apart where librdkafka tells, else the cause
-    itself.
-    """
+    """The error of a failed transaction call, told apart where librdkafka does; else the cause itself."""
     error: KafkaError = cause.args[0]
     if error.fatal():
         return FatalTransactionError(error)

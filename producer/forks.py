@@ -21,9 +21,7 @@ class ClientOwner(Protocol):
 
 _owners: WeakSet[ClientOwner] = WeakSet()
 _held: list[object] = []
-"""Clients during a fork: the child drops what its missing threads referred to before any of its own code
-runs.
-"""
+"""Clients during a fork: the child drops what its missing threads held before its own code runs."""
 
 
 def keep_from_children(owner: ClientOwner) -> None:

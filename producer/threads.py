@@ -42,9 +42,7 @@ class DaemonThreads(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let the threads end when they have done what is queued. Never waits, so that a stuck call cannot
-        hold anybody.
-        """
+        """Let the threads end when they have done what is queued. Never waits for a stuck call."""
         with self._lock:
             if not self._closed:
                 self._closed = True

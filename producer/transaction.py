@@ -58,9 +58,7 @@ class Transaction:
                 return
 
     async def _abort(self) -> None:
-        """Abort to the end, also in a task that is being cancelled. The block's own error is the one to be
-        raised.
-        """
+        """Abort to the end, also while being cancelled. The block's own error is the one to be raised."""
         aborting = asyncio.ensure_future(self._producer.abort_transaction())
         try:
             await asyncio.shield(aborting)

@@ -40,9 +40,7 @@ EMPTY_LOOKS_MAX = 5
 IN_FLIGHT_FEW = 256
 """Up to here the thread waits for the next report; above, the loop looks for it."""
 WAIT_S = 0.1
-"""One blocking poll() of the thread. Below the 0.2 s from which confluent-kafka goes on polling after a
-served event.
-"""
+"""One blocking poll() of the thread. From 0.2 s on confluent-kafka polls on after a served event."""
 IDLE_LOOK_S = 5.0
 """How often, with nothing in flight, events that nobody asked for are served, so that they cannot pile up."""
 EVENTS_WAIT_S = 0.05
@@ -50,9 +48,7 @@ EVENTS_WAIT_S = 0.05
 
 
 class Transport(Protocol):
-    """What the batch executor needs of a transport. All methods run on the loop's thread unless they say
-    otherwise.
-    """
+    """What the batch executor needs of a transport. On the loop's thread, where not said otherwise."""
 
     name: str
 
@@ -67,14 +63,10 @@ class Transport(Protocol):
         """Records were handed over: bring their reports to the loop when they come."""
 
     def serve(self) -> None:
-        """Serve the reports that are there, within a time budget, and those beyond it in the loop's next
-        ticks.
-        """
+        """Serve the reports that are there, within a time budget; those beyond it in the next ticks."""
 
     def run_blocking(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Call the blocking client method `name`. Runs on a worker thread; reports reach the loop all the
-        same.
-        """
+        """Call the client's blocking method `name`, on a worker thread. Reports still reach the loop."""
 
     def abandon(self) -> None:
         """Nobody will close the producer: bring the outstanding reports, then stop. Any thread."""
@@ -87,9 +79,7 @@ class Transport(Protocol):
 
 
 def choose_transport(requested: str | None) -> str:
-    """The transport's name from the constructor's argument, else the environment, else the default. May raise
-    ValueError.
-    """
+    """The transport's name from the argument, else the environment, else the default. Or ValueError."""
     name = requested if requested is not None else os.environ.get(TRANSPORT_VARIABLE, TRANSPORTS[0])
     if name not in TRANSPORTS:
         source = "transport" if requested is not None else f"the environment variable {TRANSPORT_VARIABLE}"
