@@ -1,0 +1,133 @@
+"""Worker protocol, version 1: what a worker says while it works, one JSON object a line on stdout.
+
+A worker is started with one argument, the path of its spec (`systest.worker.spec`). It writes these events
+and nothing else to stdout; logs go to stderr. Histories go to the spec's directory
+(`systest.history.columns`).
+
+======== ================================================================================================
+ready    once, first: it has parsed the spec. `pid` and `run_id` prove that this worker answers.
+measure  once a produce worker's warm-up is over and its figures begin.
+progress about once a second.
+summary  once, last, when everything was done; exit status 0. Its absence means that the worker died.
+error    once, last, instead of summary: the work could not be done. One sentence; exit status 1.
+======== ================================================================================================
+
+Every event has a `type` and the fields of its class below; None is JSON null and means "not measured", never
+0. An unknown type, an unknown field or a missing field is an error of the worker.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+VERSION = 1
+
+
+class ProtocolError(ValueError):
+    """A worker's line is not an event of this protocol; the message quotes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    type: ClassVar[str] = "ready"
+    protocol: int
+    pid: int
+    run_id: str
+    client: str  # library and version, such as "confluent-kafka 2.16.1 (librdkafka 2.16.1)"
+    idiom: str  # one line: how this strategy uses its library; "" for a reader
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    type: ClassVar[str] = "measure"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    type: ClassVar[str] = "progress"
+    elapsed_s: float
+    done: int  # records acknowledged so far, or read
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CodePath:
+    """Where a producing caller's time went within the measured time; None where the library has no such call.
+
+    `why_not` names each field that is None with the reason in a few words.
+    """
+
+    produce_calls: int | None
+    produce_s: float | None
+    poll_calls: int | None
+    poll_s: float | None
+    polled_reports: int | None
+    flush_s: float | None
+    why_not: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """The worker process over the measured time; memory from its begin to the end of the drain."""
+
+    cpu_s: float
+    rss_start_bytes: int
+    rss_end_bytes: int
+    rss_peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Times are the clock of the history's columns.
+
+    `first_measured` is the sequence number of the first record sent within the measured time, `records` how
+    many were sent in all. `lag_ns` is the event loop's lag, sampled about every 5 ms over the measured time:
+    by how much a timer fired late; None for a strategy without an event loop.
+    """
+
+    type: ClassVar[str] = "summary"
+    records: int
+    first_measured: int
+    measured_from_ns: int
+    measured_to_ns: int
+    code_path: CodePath | None  # None for a reader
+    resources: Resources
+    lag_ns: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    type: ClassVar[str] = "error"
+    reason: str
+
+
+Event = Ready | Measure | Progress | Summary | Error
+_EVENTS: Mapping[str, type[Event]] = {each.type: each for each in (Ready, Measure, Progress, Summary, Error)}
+
+
+def line_of(event: Event) -> str:
+    """The event as the line that a worker prints."""
+    return json.dumps({"type": event.type, **asdict(event)}) + "\n"
+
+
+def event_of(line: str) -> Event:
+    """The event in a line.
+
+    Raises:
+        ProtocolError: it is none.
+    """
+    try:
+        raw = json.loads(line)
+        kind = _EVENTS[raw.pop("type")]
+        if kind is Summary:
+            raw["code_path"] = None if raw["code_path"] is None else CodePath(**raw["code_path"])
+            raw["resources"] = Resources(**raw["resources"])
+            raw["lag_ns"] = None if raw["lag_ns"] is None else tuple(raw["lag_ns"])
+        return kind(**raw)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ProtocolError(
+            f"not an event of worker protocol {VERSION}: {line.strip()[:200]!r} ({error})"
+        ) from error

@@ -1,0 +1,107 @@
+"""What a worker is told to do: one JSON file, one frozen value.
+
+The file holds what these classes hold, field by field: enums by value, nested classes as objects. Any program
+that reads a `ProduceSpec` and speaks `systest.worker.protocol` is a strategy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from systest.workloads.stream import Placement, RecordStream
+from systest.workloads.workload import Workload
+
+#: A client setting's value, as librdkafka's configuration takes it.
+Setting = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProduceSpec:
+    """Run one strategy on one workload.
+
+    Args:
+        run_id: name of the run; the worker repeats it in its `ready` event.
+        strategy: name of the strategy.
+        mutant: name of the defect to plant, None for the strategy as it is.
+        stream: the records to send.
+        workload: how many in flight, for how long.
+        client: client configuration by librdkafka's names, `bootstrap.servers` among them; a strategy on
+            another library translates what it can and refuses what it can't.
+        identify_reports: whether the history's `reported` column is filled (costs the caller some time).
+        drain_s: time that records in flight at the end may take to settle.
+        directory: where the history goes, made by the worker.
+    """
+
+    run_id: str
+    strategy: str
+    mutant: str | None
+    stream: RecordStream
+    workload: Workload
+    client: Mapping[str, Setting]
+    identify_reports: bool
+    drain_s: float
+    directory: str
+
+    def to_json(self) -> dict[str, Any]:
+        return _plain("produce", asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSpec:
+    """Read a topic back, from its first offset to the end offsets found at the start.
+
+    Args:
+        run_id: name of the run; the worker repeats it in its `ready` event.
+        topic: the topic to read.
+        streams: what was sent to it, one a producer; their `run` and `producer` numbers tell records apart.
+        client: client configuration as in `ProduceSpec`.
+        isolation: `read_committed` or `read_uncommitted`.
+        timeout_s: time for the whole reading; past it the worker ends with an error.
+        directory: where the history goes, made by the worker.
+    """
+
+    run_id: str
+    topic: str
+    streams: tuple[RecordStream, ...]
+    client: Mapping[str, Setting]
+    isolation: str
+    timeout_s: float
+    directory: str
+
+    def to_json(self) -> dict[str, Any]:
+        return _plain("read", asdict(self))
+
+
+Spec = ProduceSpec | ReadSpec
+
+
+def spec_from_json(raw: Mapping[str, Any]) -> Spec:
+    """The spec in a parsed JSON file.
+
+    Raises:
+        ValueError: of no known kind, or with missing or unknown fields.
+    """
+    fields = {name: value for name, value in raw.items() if name != "kind"}
+    try:
+        if raw.get("kind") == "produce":
+            fields["stream"] = _stream(fields["stream"])
+            fields["workload"] = Workload(**fields["workload"])
+            return ProduceSpec(**fields)
+        if raw.get("kind") == "read":
+            fields["streams"] = tuple(_stream(each) for each in fields["streams"])
+            return ReadSpec(**fields)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"a worker's spec has wrong fields: {error}") from error
+    raise ValueError(f"a worker's spec is of unknown kind {raw.get('kind')!r}; known are produce and read")
+
+
+def _stream(raw: Mapping[str, Any]) -> RecordStream:
+    return RecordStream(**{**raw, "placement": Placement(raw["placement"])})
+
+
+def _plain(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+    for stream in [fields["stream"]] if kind == "produce" else fields["streams"]:
+        stream["placement"] = stream["placement"].value
+    return {"kind": kind, **fields}
