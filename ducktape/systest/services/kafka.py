@@ -134,7 +134,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         self._endpoints: dict[Part, Endpoint] = {}
         self._cluster_id = ""
         self._distributions: dict[str, Distribution] = {}
-        self.logs = {"kafka": {"path": self._members[0].logs, "collect_default": True}}
+        self.logs = {"kafka": {"path": "kafka/logs", "collect_default": True}}
 
     # What it is
 

@@ -1,0 +1,141 @@
+"""A ducktape cluster of N nodes on this machine, with no sshd and no root.
+
+Each run has a directory below the temporary one, with a home for each node, and a /24 of loopback addresses, one
+for each node, so that parallel runs never meet on a port. A listening socket on the /24's first address is the
+lease of it. Where the platform has 127.0.0.1 only, nodes share that.
+
+Whatever happens to the runner, nothing survives it: `close` ends a run in order, the reaper does if it could not.
+"""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+
+import psutil
+from ducktape.cluster.cluster import Cluster
+from ducktape.cluster.cluster_node import ClusterNode
+from ducktape.cluster.cluster_spec import ClusterSpec
+from ducktape.cluster.node_container import NodeContainer
+
+from systest.clusters.account import LocalAccount
+from systest.clusters.reaper import reap
+
+__all__ = ["LocalAccount", "LocalCluster"]
+
+_NODES_MAX = 250
+_LEASE_PORT = 18_990
+_LEASE_ATTEMPTS = 1_000
+_PREFIX = "systest-run-"
+_OWNER = "owner.json"
+_REAPER_END_S = 5.0
+
+
+class LocalCluster(Cluster):  # type: ignore[misc]  # ducktape has no types
+    """Nodes local1, local2 ... Correct across ducktape's fork for each test: only the maker cleans up."""
+
+    def __init__(self, num_nodes: int = 12, **ducktape_arguments: Any) -> None:
+        """
+        Args:
+            num_nodes: how many; they cost nothing until something runs on them.
+            ducktape_arguments: what ducktape hands every cluster; none means anything here.
+        """
+        super().__init__()
+        del ducktape_arguments
+        if not 1 <= num_nodes <= _NODES_MAX:
+            raise ValueError(f"a local cluster can't have {num_nodes} nodes; choose 1 to {_NODES_MAX}")
+        remove_abandoned()
+        self.run_id = uuid.uuid4().hex
+        self.directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self._maker_pid = os.getpid()
+        created_s = psutil.Process().create_time()
+        owner = {"run_id": self.run_id, "pid": self._maker_pid, "created_s": created_s}
+        (self.directory / _OWNER).write_text(json.dumps(owner))
+        self._reaper = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "systest.clusters.reaper"),
+                *(str(self.directory), self.run_id, str(self._maker_pid), repr(created_s)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        atexit.register(self.close)
+        self._lease, addresses = _lease(num_nodes)
+        self._available_nodes = NodeContainer()
+        self._in_use_nodes = NodeContainer()
+        for number, address in enumerate(addresses, 1):
+            name = f"local{number}"
+            account = LocalAccount(name, address, self.directory / name, self.run_id)
+            self._available_nodes.add_node(ClusterNode(account))
+
+    def do_alloc(self, cluster_spec: Any) -> Any:
+        good, _ = self._available_nodes.remove_spec(cluster_spec)
+        self._in_use_nodes.add_nodes(good)
+        return good
+
+    def free_single(self, node: Any) -> None:
+        self._in_use_nodes.remove_node(node)
+        self._available_nodes.add_node(node)
+
+    def available(self) -> Any:
+        return ClusterSpec.from_nodes(self._available_nodes)
+
+    def used(self) -> Any:
+        return ClusterSpec.from_nodes(self._in_use_nodes)
+
+    def close(self) -> None:
+        """Ends every process of the run and removes its directory. Safe twice; nothing in a forked child."""
+        if os.getpid() != self._maker_pid or not self.directory.exists():
+            return
+        reap(self.directory, self.run_id)
+        if self._lease is not None:
+            self._lease.close()
+        try:
+            self._reaper.wait(_REAPER_END_S)
+        except subprocess.TimeoutExpired:
+            self._reaper.kill()
+            self._reaper.wait()
+        atexit.unregister(self.close)
+
+
+def remove_abandoned() -> None:
+    """Ends what runs of this user left whose runner and reaper are both gone, as after the machine went down."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        try:
+            owner = json.loads((directory / _OWNER).read_text())
+            is_owned = psutil.Process(owner["pid"]).create_time() == owner["created_s"]
+        except psutil.NoSuchProcess:
+            is_owned = False
+        except (OSError, ValueError, KeyError, psutil.Error):
+            continue  # just being made, or somebody else's
+        if not is_owned:
+            reap(directory, owner["run_id"])
+
+
+def _lease(count: int) -> tuple[socket.socket | None, list[str]]:
+    """A /24 of loopback that no other run holds, by the socket that holds it; addresses for the nodes."""
+    for _ in range(_LEASE_ATTEMPTS):
+        network = f"127.{random.randrange(64, 192)}.{random.randrange(256)}"
+        lease = socket.socket()
+        try:
+            lease.bind((f"{network}.1", _LEASE_PORT))
+            lease.listen()
+        except OSError as error:
+            lease.close()
+            if error.errno == errno.EADDRINUSE:
+                continue
+            return None, ["127.0.0.1"] * count
+        return lease, [f"{network}.{host}" for host in range(2, 2 + count)]
+    raise RuntimeError(f"every loopback network that was tried is in use on port {_LEASE_PORT}")

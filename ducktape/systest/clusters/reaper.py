@@ -1,0 +1,92 @@
+"""Ends what a run left behind when its runner could not: after kill -9, a crash, a closed terminal.
+
+A run is a directory and the processes that carry its id in their environment, or descend from its runner. The
+reaper is a process of its own session that watches the runner; once that is gone it kills them all, removes the
+directory and ends. While the runner lives it only looks. It touches nothing of any other run.
+
+    python -m systest.clusters.reaper DIRECTORY RUN_ID OWNER_PID OWNER_CREATED
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+from systest.clusters.account import RUN_VARIABLE
+
+_LOOK_S = 0.5
+_SWEEPS_MAX = 50
+_SWEEP_S = 0.1
+
+
+def main(argv: list[str]) -> int:
+    directory, run_id, owner = Path(argv[0]), argv[1], _owner(int(argv[2]), float(argv[3]))
+    known: set[psutil.Process] = set()
+    while owner is not None and owner.is_running() and owner.status() != psutil.STATUS_ZOMBIE:
+        if not directory.exists():
+            return 0  # the runner cleaned up itself
+        try:
+            known |= set(owner.children(recursive=True))
+        except psutil.NoSuchProcess:
+            break
+        known = {process for process in known if process.is_running()}
+        time.sleep(_LOOK_S)
+    reap(directory, run_id, known)
+    return 0
+
+
+def reap(directory: Path, run_id: str, known: Iterable[psutil.Process] = ()) -> None:
+    """Kills every process of the run, until none is left, and removes its directory.
+
+    Args:
+        directory: of the run.
+        run_id: of the run.
+        known: processes that belong to it without carrying its id; one whose pid is another's now is spared.
+    """
+    rest = set(known)
+    for _ in range(_SWEEPS_MAX):
+        left = [process for process in {*rest, *_marked(run_id)} if _kill(process)]
+        if not left:
+            break
+        time.sleep(_SWEEP_S)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _owner(pid: int, created_s: float) -> psutil.Process | None:
+    try:
+        process = psutil.Process(pid)
+        return process if abs(process.create_time() - created_s) < 1.0 else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _marked(run_id: str) -> set[psutil.Process]:
+    found = set()
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(RUN_VARIABLE) == run_id:
+                found.add(process)
+        except (psutil.Error, OSError):
+            continue  # gone meanwhile, or somebody else's
+    return found
+
+
+def _kill(process: psutil.Process) -> bool:
+    """Whether it was still there to kill."""
+    try:
+        if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        process.kill()  # psutil makes sure that the pid is still this process's
+    except psutil.NoSuchProcess:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,266 @@
+"""One process group on one node: started in a session of its own, signalled and measured as a whole.
+
+On this machine it is asked directly; on any other node through the account's commands, which need `setsid` and
+`ps` there.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import getpass
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from systest.clusters.account import LocalAccount
+
+_POLL_S = 0.02
+_KILL_LIMIT_S = 10.0
+_FREE_PORTS = """
+import socket, sys
+sockets = []
+for _ in range(int(sys.argv[2])):
+    one = socket.socket()
+    one.bind((sys.argv[1], 0))
+    sockets.append(one)
+print(*(one.getsockname()[1] for one in sockets))
+"""
+
+
+class NodeProcess:
+    """A process that runs on a node; `pid` is its process group too."""
+
+    def __init__(self, account: Any, name: str, directory: str, group: _Group) -> None:
+        self.name = name
+        self.pid = group.pid
+        self.stdout_path = f"{directory}/{name}.stdout"
+        self.stderr_path = f"{directory}/{name}.stderr"
+        self._account = account
+        self._group = group
+
+    @classmethod
+    def start(
+        cls,
+        account: Any,
+        argv: Sequence[str],
+        *,
+        name: str,
+        directory: str,
+        env: Mapping[str, str] | None = None,
+    ) -> NodeProcess:
+        """Starts a command, detached.
+
+        Args:
+            account: of the node.
+            argv: the command and its arguments.
+            name: of its output files, `<directory>/<name>.stdout` and `.stderr`.
+            directory: where it runs, made if it is missing.
+            env: variables on top of the account's own.
+        """
+        start = _LocalGroup.start if isinstance(account, LocalAccount) else _RemoteGroup.start
+        return cls(
+            account, name, directory, start(account, argv, f"{directory}/{name}", directory, env or {})
+        )
+
+    def is_alive(self) -> bool:
+        """Whether the process itself runs, paused or not; its children don't count."""
+        return self._group.is_alive()
+
+    def signal(self, signal_name: str) -> None:
+        """Sends `KILL`, `STOP`, `CONT` ... to the whole group. No error if it is gone."""
+        self._group.signal(signal_name)
+
+    def terminate(self, grace_s: float = 5.0) -> None:
+        """SIGTERM, then SIGKILL for whatever is left after `grace_s`; returns once all are gone. Safe twice."""
+        self._group.signal("TERM")
+        if not self._gone_within(grace_s):
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL; returns once all of the group are gone. Safe twice."""
+        self._group.signal("KILL")
+        if not self._gone_within(_KILL_LIMIT_S):
+            raise RuntimeError(f"{self.name} (process group {self.pid}) can't be killed")
+
+    def tail(self, lines: int = 20) -> str:
+        """The last lines of what it wrote to stderr and to stdout, labelled; "" if it wrote nothing."""
+        parts = []
+        for label, path in (("stderr", self.stderr_path), ("stdout", self.stdout_path)):
+            command = f"tail -n {lines} {shlex.quote(path)}"
+            said = self._account.ssh_output(command, allow_fail=True, combine_stderr=False)
+            if text := said.decode(errors="replace").rstrip():
+                parts.append(f"[{label}]\n{text}")
+        return "\n".join(parts)
+
+    def cpu_seconds(self) -> float:
+        """CPU time, user and system, of all of the group that live."""
+        return self._group.cpu_seconds()
+
+    def rss_bytes(self) -> int:
+        """Resident memory of all of the group that live."""
+        return self._group.rss_bytes()
+
+    def _gone_within(self, limit_s: float) -> bool:
+        deadline_s = time.monotonic() + limit_s
+        while self._group.has_members():
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+
+class _Group(abc.ABC):
+    """A process group, asked in the way that suits the node."""
+
+    pid: int
+
+    @abc.abstractmethod
+    def is_alive(self) -> bool: ...
+
+    @abc.abstractmethod
+    def has_members(self) -> bool: ...
+
+    @abc.abstractmethod
+    def signal(self, signal_name: str) -> None: ...
+
+    @abc.abstractmethod
+    def cpu_seconds(self) -> float: ...
+
+    @abc.abstractmethod
+    def rss_bytes(self) -> int: ...
+
+
+class _LocalGroup(_Group):
+    """On this machine: a child of this process, and what it started."""
+
+    def __init__(self, leader: subprocess.Popen[bytes]) -> None:
+        self.pid = leader.pid
+        self._leader = leader
+
+    @classmethod
+    def start(
+        cls, account: LocalAccount, argv: Sequence[str], output: str, directory: str, env: Mapping[str, str]
+    ) -> _LocalGroup:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        with Path(f"{output}.stdout").open("wb") as out, Path(f"{output}.stderr").open("wb") as err:
+            return cls(account.spawn(argv, directory=directory, stdout=out, stderr=err, env=env))
+
+    def is_alive(self) -> bool:
+        return self._leader.poll() is None
+
+    def has_members(self) -> bool:
+        self._leader.poll()  # or it would stay a zombie
+        return bool(self._members())
+
+    def signal(self, signal_name: str) -> None:
+        # A leader that was waited for leaves its number to others, unless members of its group hold it.
+        if self.is_alive() or self._members():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, getattr(signal, f"SIG{signal_name}"))
+
+    def cpu_seconds(self) -> float:
+        return sum(sum(_ask(member, "cpu_times", (0.0, 0.0))[:2]) for member in self._members())
+
+    def rss_bytes(self) -> int:
+        return sum(_ask(member, "memory_info", (0,))[0] for member in self._members())
+
+    def _members(self) -> list[psutil.Process]:
+        """Those of the group that are more than a zombie."""
+        members = []
+        for pid in psutil.pids():
+            with contextlib.suppress(ProcessLookupError, PermissionError, psutil.NoSuchProcess):
+                if os.getpgid(pid) == self.pid:
+                    process = psutil.Process(pid)
+                    if process.status() != psutil.STATUS_ZOMBIE:
+                        members.append(process)
+        return members
+
+
+class _RemoteGroup(_Group):
+    """On another machine, by commands."""
+
+    def __init__(self, account: Any, pid: int) -> None:
+        self.pid = pid
+        self._account = account
+
+    @classmethod
+    def start(
+        cls, account: Any, argv: Sequence[str], output: str, directory: str, env: Mapping[str, str]
+    ) -> _RemoteGroup:
+        command = shlex.join(["setsid", "env", *(f"{key}={value}" for key, value in env.items()), *argv])
+        there, out, err = (shlex.quote(path) for path in (directory, f"{output}.stdout", f"{output}.stderr"))
+        script = f"mkdir -p {there} && cd {there} && {{ {command} >{out} 2>{err} </dev/null & echo $!; }}"
+        return cls(account, int(account.ssh_output(script, combine_stderr=False)))
+
+    def is_alive(self) -> bool:
+        return any(pid == self.pid for pid, _, _ in self._members())
+
+    def has_members(self) -> bool:
+        return bool(self._members())
+
+    def signal(self, signal_name: str) -> None:
+        self._account.ssh(f"kill -{signal_name} -- -{self.pid}", allow_fail=True)
+
+    def cpu_seconds(self) -> float:
+        return sum(cpu_s for _, cpu_s, _ in self._members())
+
+    def rss_bytes(self) -> int:
+        return sum(rss for _, _, rss in self._members())
+
+    def _members(self) -> list[tuple[int, float, int]]:
+        """pid, CPU seconds and resident bytes of those that are more than a zombie."""
+        wanted = f"$1 == {self.pid} && $3 !~ /^Z/ {{ print $2, $4, $5 }}"
+        command = f"ps -eo pgid=,pid=,stat=,time=,rss= | awk {shlex.quote(wanted)}"
+        rows = self._account.ssh_output(command, allow_fail=True).decode().splitlines()
+        return [(int(pid), _seconds(cpu), int(rss) * 1024) for pid, cpu, rss in map(str.split, rows)]
+
+
+def node_home(account: Any) -> str:
+    """The directory on the node that a run may write in."""
+    return account.home if isinstance(account, LocalAccount) else f"/tmp/systest-{_user(account)}"
+
+
+def node_address(account: Any) -> str:
+    """The address on which the node's listeners are bound, and dialled."""
+    return str(account.externally_routable_ip or account.ssh_hostname)
+
+
+def node_python(account: Any) -> str:
+    """A Python on the node that has this package installed."""
+    return sys.executable if isinstance(account, LocalAccount) else "$HOME/.systest/venv/bin/python"
+
+
+def free_ports(account: Any, count: int) -> list[int]:
+    """Ports that are free now on the node's address, asked on the node itself."""
+    python = shlex.quote(sys.executable) if isinstance(account, LocalAccount) else node_python(account)
+    command = f"{python} -c {shlex.quote(_FREE_PORTS)} {node_address(account)} {count}"
+    return [int(port) for port in account.ssh_output(command, combine_stderr=False).split()]
+
+
+def _user(account: Any) -> str:
+    return account.user or getpass.getuser()
+
+
+def _seconds(text: str) -> float:
+    """`[days-]hours:minutes:seconds`, as ps prints CPU time."""
+    days, _, clock = text.rpartition("-")
+    total = 0.0
+    for part in clock.split(":"):
+        total = total * 60 + float(part)
+    return total + 86_400 * int(days or 0)
+
+
+def _ask(process: psutil.Process, question: str, gone: Any) -> Any:
+    try:
+        return getattr(process, question)()
+    except psutil.NoSuchProcess:
+        return gone
