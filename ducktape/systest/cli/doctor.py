@@ -20,13 +20,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from systest.cli import disk
 from systest.distribution import DistributionUnavailable, distribution, jars
 from systest.distribution.cache import cache_root
 from systest.distribution.java import find_java
 from systest.distribution.pins import KAFKA_SET, KAFKA_VERSION
 
 _OLDEST_PYTHON = (3, 10)
-_DISK_WANTED_GIB = 2.0
 _COMMAND_LIMIT_S = 5.0
 
 
@@ -122,14 +122,10 @@ def _aiokafka() -> Finding:
 
 
 def _disk() -> Finding:
-    directory = tempfile.gettempdir()
-    free_gib = shutil.disk_usage(directory).free / 2**30
-    detail = f"{free_gib:.1f} GiB free in {directory}"
-    if free_gib < _DISK_WANTED_GIB:
-        return Finding(
-            "disk", Mark.FATAL, detail, f"free {_DISK_WANTED_GIB:.0f} GiB, or set TMPDIR to a larger disk"
-        )
-    return Finding("disk", Mark.GOOD, detail)
+    directory = Path(tempfile.gettempdir())
+    remedy = disk.shortage(directory)
+    mark = Mark.GOOD if remedy is None else Mark.FATAL
+    return Finding("disk", mark, f"{disk.free_gib(directory):.1f} GiB free in {directory}", remedy or "")
 
 
 def _loopback() -> Finding:

@@ -286,7 +286,7 @@ class MockCluster:
         self._call("mock_set_apiversion", api, lowest, highest)
 
     def track_requests(self, on: bool) -> None:
-        """Starts or ends the tracking that `requests` reads; what was tracked stays."""
+        """Starts the tracking that `requests` reads, or ends it and forgets what was tracked."""
         self._void("mock_start_request_tracking" if on else "mock_stop_request_tracking")
 
     def requests(self) -> list[Request]:

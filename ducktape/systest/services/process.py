@@ -158,8 +158,7 @@ class _LocalGroup(_Group):
         return self._leader.poll() is None
 
     def has_members(self) -> bool:
-        self._leader.poll()  # or it would stay a zombie
-        return bool(self._members())
+        return bool(self._members()) or self.is_alive()  # which also waits for a leader that is a zombie
 
     def signal(self, signal_name: str) -> None:
         # A leader that was waited for leaves its number to others, unless members of its group hold it.
