@@ -108,6 +108,11 @@ class Broker(abc.ABC):
         if reason is not None:
             raise Unsupported(self.description, capability, reason)
 
+    @property
+    @abc.abstractmethod
+    def broker_count(self) -> int:
+        """How many brokers the cluster was made of, whether all of them run now or not."""
+
     @abc.abstractmethod
     def bootstrap_servers(self) -> str:
         """`host:port,...` for a client's `bootstrap.servers`."""

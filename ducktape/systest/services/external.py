@@ -54,6 +54,10 @@ class ExternalKafka(Broker):
     def limits(self) -> Mapping[Capability, str]:
         return dict.fromkeys(_LACKING, _NOT_OURS)
 
+    @property
+    def broker_count(self) -> int:
+        return len(self._broker_ids)
+
     def bootstrap_servers(self) -> str:
         return self._bootstrap_servers
 

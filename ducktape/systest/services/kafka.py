@@ -159,6 +159,10 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
             limits[Capability.LEADER_ELECTION] = "there is one broker, so nobody can take over"
         return limits
 
+    @property
+    def broker_count(self) -> int:
+        return len([member for member in self._members if member.part.role.is_broker])
+
     def bootstrap_servers(self) -> str:
         return kafka_config.bootstrap_servers(self._endpoints)
 
