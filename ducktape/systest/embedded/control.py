@@ -264,7 +264,7 @@ def _line(raw: Mapping[str, object]) -> bytes:
 def _object(line: bytes) -> dict[str, Any]:
     try:
         raw = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ControlError(f"not a line of JSON: {line[:80]!r}") from error
     if not isinstance(raw, dict):
         raise ControlError(f"not a JSON object: {line[:80]!r}")

@@ -33,6 +33,7 @@ from systest.embedded.mock_cluster import (
 _E = TypeVar("_E", bound=enum.Enum)
 
 _STARTER_CHECK_S = 0.25
+_LAST_ANSWER_LIMIT_S = 1.0
 _TOKEN_BYTES = 16
 
 
@@ -85,6 +86,7 @@ class _Session:
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             while await self._answer_one(reader, writer):
                 await writer.drain()
+            await _let_read(reader, writer)
         writer.close()
 
     async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -118,6 +120,17 @@ class _Session:
         # A command has the name and the parameters of its method; a test holds them to it.
         result = getattr(self._cluster, command.command)(**arguments)
         return [astuple(request) for request in result] if isinstance(command, control.Requests) else result
+
+
+async def _let_read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Gives the client time for our last answer; closing with its words unread would take that back."""
+    writer.write_eof()
+    deadline_s = asyncio.get_running_loop().time() + _LAST_ANSWER_LIMIT_S
+    with contextlib.suppress(asyncio.TimeoutError):
+        while await asyncio.wait_for(
+            reader.read(control.LINE_BYTES_MAX), deadline_s - asyncio.get_running_loop().time()
+        ):
+            pass
 
 
 def _member(kind: type[_E], value: object) -> _E:

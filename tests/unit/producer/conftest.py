@@ -4,83 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import confluent_kafka
 import pytest
-from confluent_kafka import (
-    Consumer,
-    TopicPartition,
-    cimpl,  # type: ignore[attr-defined]
-)
+from confluent_kafka import Consumer, TopicPartition
 
 from producer import AIOProducer
-
-_lib = ctypes.CDLL(cimpl.__file__)
-_lib.rd_kafka_conf_new.restype = ctypes.c_void_p
-_lib.rd_kafka_new.restype = ctypes.c_void_p
-_lib.rd_kafka_new.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]
-_lib.rd_kafka_destroy.argtypes = [ctypes.c_void_p]
-_lib.rd_kafka_mock_cluster_new.restype = ctypes.c_void_p
-_lib.rd_kafka_mock_cluster_new.argtypes = [ctypes.c_void_p, ctypes.c_int]
-_lib.rd_kafka_mock_cluster_destroy.argtypes = [ctypes.c_void_p]
-_lib.rd_kafka_mock_cluster_bootstraps.restype = ctypes.c_char_p
-_lib.rd_kafka_mock_cluster_bootstraps.argtypes = [ctypes.c_void_p]
-_lib.rd_kafka_mock_topic_create.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_int]
-_lib.rd_kafka_mock_broker_set_rtt.argtypes = [ctypes.c_void_p, ctypes.c_int32, ctypes.c_int]
-_lib.rd_kafka_mock_broker_set_down.argtypes = [ctypes.c_void_p, ctypes.c_int32]
-_lib.rd_kafka_mock_broker_set_up.argtypes = [ctypes.c_void_p, ctypes.c_int32]
-_lib.rd_kafka_mock_partition_set_leader.argtypes = [
-    ctypes.c_void_p,
-    ctypes.c_char_p,
-    ctypes.c_int32,
-    ctypes.c_int32,
-]
-_lib.rd_kafka_mock_push_request_errors_array.argtypes = [
-    ctypes.c_void_p,
-    ctypes.c_int16,
-    ctypes.c_size_t,
-    ctypes.POINTER(ctypes.c_int),
-]
+from systest.embedded.mock_cluster import EVERY_BROKER, Api, MockCluster
 
 
 class Broker:
     """A mock cluster with two brokers, 1 and 2. A topic's even partitions are led by 1, its odd ones by 2."""
 
     def __init__(self) -> None:
-        error = ctypes.create_string_buffer(512)
-        self._client = _lib.rd_kafka_new(0, _lib.rd_kafka_conf_new(), error, 512)
-        self._cluster = _lib.rd_kafka_mock_cluster_new(self._client, 2)
-        self.address: str = _lib.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
+        self._cluster = MockCluster(2)
+        self.address = self._cluster.bootstrap_servers
 
     def create(self, topic: str, partitions: int) -> str:
-        _lib.rd_kafka_mock_topic_create(self._cluster, topic.encode(), partitions, 1)
-        for partition in range(partitions):
-            _lib.rd_kafka_mock_partition_set_leader(
-                self._cluster, topic.encode(), partition, 1 + partition % 2
-            )
+        self._cluster.create_topic(topic, partitions)
         return topic
 
     def answer_after(self, delay_ms: int, *brokers: int) -> None:
         """Every answer of these brokers (default: both) takes so long."""
-        for broker in brokers or (1, 2):
-            _lib.rd_kafka_mock_broker_set_rtt(self._cluster, broker, delay_ms)
+        for broker in brokers or (EVERY_BROKER,):
+            self._cluster.delay(broker, delay_ms)
 
     def down(self) -> None:
-        for broker in (1, 2):
-            _lib.rd_kafka_mock_broker_set_down(self._cluster, broker)
+        self._cluster.broker_down()
 
     def up(self) -> None:
-        for broker in (1, 2):
-            _lib.rd_kafka_mock_broker_set_up(self._cluster, broker)
+        self._cluster.broker_up()
 
     def fail(self, request: int, *codes: int) -> None:
         """Answer the next requests of this kind with these error codes."""
-        array = (ctypes.c_int * len(codes))(*codes)
-        _lib.rd_kafka_mock_push_request_errors_array(self._cluster, request, len(codes), array)
+        self._cluster.fail_requests(Api(request), codes)
 
     def log(self, topic: str, partitions: int) -> list[list[Any]]:
         """The messages of each partition, in log order."""
@@ -105,8 +65,7 @@ class Broker:
         return found
 
     def close(self) -> None:
-        _lib.rd_kafka_mock_cluster_destroy(self._cluster)
-        _lib.rd_kafka_destroy(self._client)
+        self._cluster.close()
 
 
 @pytest.fixture
