@@ -8,7 +8,8 @@ What the brokers can't do:
 
 - A partition keeps 5 MiB and 100,000 record batches; older ones are dropped without a word.
 - A topic made by its first use has 4 partitions. There is no CreateTopics for admin clients.
-- The timestamp of a record is what its producer gave it; no topic has settings.
+- Every acknowledgement tells the timestamp 1234, of type LogAppendTime, whatever the record's is; in the log
+  the record has its own, of type CreateTime. No topic has settings.
 - Read_committed readers see aborted records too.
 - Leaders move only when told, also when a broker is down.
 

@@ -5,6 +5,8 @@ here: 1 to `num_brokers`. Stopping one cuts its connections and refuses new ones
 log stays, and it stays leader, whether the stop was meant to be clean or not. There is nothing to warm up and
 a topic is usable at once.
 
+An acknowledgement's timestamp is always 1234, so nothing can be learnt from it; in the log it is the record's.
+
 The brokers listen on 127.0.0.1 only, so they serve workers on the same machine: a local cluster's.
 """
 

@@ -50,6 +50,10 @@ class Client:
 
     def log(self, topic: str, partition: int) -> list[bytes]:
         """The values in a partition, in log order."""
+        return [message.value() for message in self.messages(topic, partition)]
+
+    def messages(self, topic: str, partition: int) -> list[Any]:
+        """As `log`, whole."""
         consumer = Consumer(
             {
                 "bootstrap.servers": self.bootstrap_servers,
@@ -59,7 +63,7 @@ class Client:
                 "log_level": 0,
             }
         )
-        found: list[bytes] = []
+        found: list[Any] = []
         with contextlib.closing(consumer):
             consumer.assign([TopicPartition(topic, partition, 0)])
             while True:
@@ -69,7 +73,7 @@ class Client:
                 if error is not None:
                     assert error.code() == KafkaError._PARTITION_EOF, error
                     return found
-                found.append(message.value())
+                found.append(message)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, KafkaError, Producer
 
 from systest.embedded import mock_cluster
 from systest.embedded.mock_cluster import (
@@ -30,6 +30,21 @@ def test_produce__two_partitions__read_back_where_they_were_acknowledged(
         client.send("orders", partition, value)
     assert client.acknowledged == [(0, 0), (1, 0), (0, 1)]
     assert [client.log("orders", partition) for partition in (0, 1)] == [[b"a", b"c"], [b"b"]]
+
+
+def test_produce__with_a_timestamp__kept_in_the_log_but_acknowledged_as_another(
+    cluster: MockCluster, client: Any
+) -> None:
+    told: list[tuple[int, int]] = []
+    cluster.create_topic("orders", 1)
+    client.producer.produce(
+        "orders", b"value", timestamp=5_000, on_delivery=lambda _, message: told.append(message.timestamp())
+    )
+    assert client.producer.flush(10) == 0
+    assert told == [(TIMESTAMP_LOG_APPEND_TIME, 1234)]
+    assert [message.timestamp() for message in client.messages("orders", 0)] == [
+        (TIMESTAMP_CREATE_TIME, 5_000)
+    ]
 
 
 def test_create_topic__several_brokers__leaders_in_turn_as_metadata_says(
