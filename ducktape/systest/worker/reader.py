@@ -1,0 +1,345 @@
+"""The read worker: a topic from its first offset to its end, every record recognised, as a log history.
+
+It reads with confluent's consumer, without a group, and keeps no message for longer than a batch. What a record is
+gets decided here, from its value, key and headers against the streams that were sent; what that means for the
+producer is the checks' affair. numpy is at home here and in the checks, never in a producer's process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import confluent_kafka
+import numpy as np
+import numpy.typing as npt
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from systest.history.columns import LOG_COLUMNS, TYPES, Content, Manifest, column_path
+from systest.history.identity import key_indices
+from systest.worker.protocol import VERSION, Event, Progress, Ready, Summary
+from systest.worker.resources import ResourceMeter
+from systest.worker.spec import ReadSpec, Setting
+from systest.workloads.stream import IDENTITY, INTACT_CRC, VALUE_BYTES_MIN, RecordStream
+
+_BATCH = 10_000
+_BATCH_WAIT_S = 0.05
+_CALL_LIMIT_S = 10.0
+_PROGRESS_S = 1.0
+
+#: What makes a consumer quick: large fetches, a deep queue, and no pause of a second whenever that is full.
+#: Checksums of our own make the broker's superfluous.
+_QUICK: Mapping[str, Setting] = {
+    "fetch.wait.max.ms": 50,
+    "fetch.queue.backoff.ms": 5,
+    "max.partition.fetch.bytes": 8 << 20,
+    "queued.min.messages": 200_000,
+    "queued.max.messages.kbytes": 65_536,
+    "check.crcs": False,
+}
+
+_Ints = npt.NDArray[np.int64]
+_Mask = npt.NDArray[np.bool_]
+_HEAD = np.dtype([("run", "<u4"), ("producer", "<u4"), ("sequence", "<u8"), ("key", "<u4")])
+
+
+class ReadError(Exception):
+    """The topic can't be read back to its end; the message says why and what to do."""
+
+
+def read(spec: ReadSpec, emit: Callable[[Event], None]) -> Summary:
+    """Reads the topic and writes its history to the spec's directory.
+
+    Args:
+        spec: what to read, and how long that may take.
+        emit: takes the events on the way, `ready` first.
+
+    Raises:
+        ReadError: no such topic, no broker, an error of the broker's, or the time is over.
+    """
+    began_ns = time.perf_counter_ns()
+    meter = ResourceMeter(held_bytes=0)
+    client = f"confluent-kafka {confluent_kafka.__version__} (librdkafka {confluent_kafka.libversion()[0]})"
+    emit(Ready(VERSION, os.getpid(), spec.run_id, client, ""))
+    meter.begin()
+    with _Reading(spec) as reading, _columns(Path(spec.directory)) as columns:
+        recognise = Recogniser(spec.streams)
+        rows, began_s = 0, time.monotonic()
+        told_s = began_s
+        for messages in reading.batches():
+            rows += len(messages)
+            columns.append(recognise(messages))
+            if (now_s := time.monotonic()) - told_s >= _PROGRESS_S:
+                told_s = now_s
+                meter.sample()
+                emit(Progress(now_s - began_s, rows, 0))
+    facts = {"log_start": reading.log_start, "log_end": reading.log_end, "isolation": spec.isolation}
+    Manifest("log", rows, LOG_COLUMNS, facts).write(Path(spec.directory))
+    return Summary(
+        records=rows,
+        first_measured=0,
+        measured_from_ns=began_ns,
+        measured_to_ns=time.perf_counter_ns(),
+        code_path=None,
+        resources=meter.end(),
+        lag_ns=None,
+    )
+
+
+class _Reading:
+    """One pass over a topic, every partition from the first offset kept to the end found on entry.
+
+    The end is reached by position, not by count: the records of aborted transactions and the markers at the end
+    of any take offsets that no consumer sees. `log_end` is that end; under `read_committed` it is where the
+    broker lets such a reader go no further, if that comes first.
+    """
+
+    def __init__(self, spec: ReadSpec) -> None:
+        self._spec = spec
+        self._deadline_s = time.monotonic() + spec.timeout_s
+        self._trouble = ""
+        self.log_start: dict[int, int] = {}
+        self.log_end: dict[int, int] = {}
+        self._unread: set[int] = set()
+        try:
+            self._consumer = Consumer(
+                {
+                    **_QUICK,
+                    **spec.client,
+                    "group.id": f"systest-{spec.run_id}",  # asked for, never joined
+                    "isolation.level": spec.isolation,
+                    "enable.auto.commit": False,
+                    "enable.auto.offset.store": False,
+                    "enable.partition.eof": True,
+                    "auto.offset.reset": "error",
+                    "allow.auto.create.topics": False,
+                    "error_cb": self._note,
+                }
+            )
+        except (KafkaException, ValueError) as error:
+            raise ReadError(f"the consumer's configuration is refused: {_reason(error)}") from error
+
+    def __enter__(self) -> _Reading:
+        try:
+            for partition in self._partitions():
+                start, end = self._watermarks(partition)
+                self.log_start[partition], self.log_end[partition] = start, end
+                if start < end:
+                    self._unread.add(partition)
+            self._consumer.assign(
+                [
+                    TopicPartition(self._spec.topic, each, self.log_start[each])
+                    for each in sorted(self._unread)
+                ]
+            )
+        except BaseException:
+            self._consumer.close()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._consumer.close()
+
+    def batches(self) -> Iterator[list[Any]]:
+        """The topic's messages, some thousands at a time; ends at its end. Raises ReadError."""
+        while self._unread:
+            if time.monotonic() > self._deadline_s:
+                raise ReadError(
+                    f"topic {self._spec.topic} was not read to its end within {self._spec.timeout_s:g} s; unread are "
+                    f"{self._lag()}{self._trouble}"
+                )
+            batch = self._consumer.consume(_BATCH, _BATCH_WAIT_S)
+            if any(message.error() is not None for message in batch):
+                batch = [message for message in batch if not self._is_event(message)]
+            yield self._up_to_the_end(batch)
+
+    def _up_to_the_end(self, batch: list[Any]) -> list[Any]:
+        last = {message.partition(): message.offset() for message in batch}
+        overrun = False
+        for partition, offset in last.items():
+            if partition not in self._unread or offset >= self.log_end[partition]:
+                overrun = True
+            if offset >= self.log_end[partition] - 1:
+                self._end(partition)
+        if overrun:
+            return [each for each in batch if each.offset() < self.log_end[each.partition()]]
+        return batch
+
+    def _is_event(self, message: Any) -> bool:
+        """Whether this is no record; a partition's end is noted, an error raised."""
+        error = message.error()
+        if error is None:
+            return False
+        if error.code() != KafkaError._PARTITION_EOF:
+            if not error.retriable():
+                raise ReadError(f"topic {self._spec.topic} can't be read back: {error.str()}")
+            self._note(error)
+            return True
+        partition, offset = message.partition(), message.offset()
+        if partition not in self._unread:
+            return True
+        if offset < self.log_end[partition] and self._spec.isolation == "read_committed":
+            self.log_end[partition] = offset
+        if offset >= self.log_end[partition]:
+            self._end(partition)
+        return True
+
+    def _end(self, partition: int) -> None:
+        if partition in self._unread:
+            self._unread.remove(partition)
+            self._consumer.incremental_unassign([TopicPartition(self._spec.topic, partition)])
+
+    def _partitions(self) -> list[int]:
+        topic = self._spec.topic
+        try:
+            found = self._consumer.list_topics(topic, self._call_limit_s()).topics[topic]
+        except KafkaException as error:
+            raise ReadError(f"no broker told of topic {topic}: {_reason(error)}{self._trouble}") from error
+        if found.error is not None or not found.partitions:
+            why = "it has no partitions" if found.error is None else found.error.str()
+            raise ReadError(f"topic {topic} can't be read back: {why}")
+        return sorted(found.partitions)
+
+    def _watermarks(self, partition: int) -> tuple[int, int]:
+        where = TopicPartition(self._spec.topic, partition)
+        try:
+            marks = self._consumer.get_watermark_offsets(where, self._call_limit_s())
+        except KafkaException as error:
+            raise ReadError(
+                f"no broker told the end of {where.topic}, partition {partition}: {_reason(error)}{self._trouble}"
+            ) from error
+        if marks is None:
+            raise ReadError(
+                f"no broker told the end of {where.topic}, partition {partition}, in time{self._trouble}"
+            )
+        start, end = marks
+        return start, end
+
+    def _call_limit_s(self) -> float:
+        return max(0.1, min(_CALL_LIMIT_S, self._deadline_s - time.monotonic()))
+
+    def _lag(self) -> str:
+        return ", ".join(f"partition {each} (to {self.log_end[each]})" for each in sorted(self._unread)[:5])
+
+    def _note(self, error: KafkaError) -> None:
+        self._trouble = f"; the client's last complaint: {error.str()}"
+
+
+def _reason(error: Exception) -> str:
+    first = error.args[0] if error.args else error
+    return first.str() if isinstance(first, KafkaError) else str(first)
+
+
+@dataclass(frozen=True, eq=False)
+class Recognised:
+    """One batch as columns of a log history."""
+
+    partition: _Ints
+    offset: _Ints
+    timestamp_ms: _Ints
+    producer: _Ints
+    sequence: _Ints
+    content: _Ints
+
+
+class Recogniser:
+    """Tells what messages are: whose record, which one, and whether it is as it was sent.
+
+    A value with the run's number and an intact checksum of a producer that is not among the streams counts as
+    intact: there is nothing that it could disagree with. A damaged value keeps the identity that it claims, -1 where
+    it claims none of this run.
+    """
+
+    def __init__(self, streams: Sequence[RecordStream]) -> None:
+        self._streams = streams
+        self._runs = np.array(sorted({stream.run for stream in streams}), np.uint32)
+
+    def __call__(self, messages: Sequence[Any]) -> Recognised:
+        rows = len(messages)
+        values: list[bytes] = [message.value() or b"" for message in messages]
+        lengths = np.fromiter(map(len, values), np.int64, rows)
+        whole = np.fromiter(map(zlib.crc32, values), np.uint32, rows) == INTACT_CRC
+        long_enough = lengths >= VALUE_BYTES_MIN
+        heads = _heads(values, lengths)
+        ours = long_enough & np.isin(heads["run"], self._runs)
+
+        content = np.full(rows, Content.FOREIGN, np.int64)
+        content[long_enough & ~whole] = Content.DAMAGED
+        content[ours & whole] = Content.INTACT
+        producer = np.where(ours, heads["producer"], -1).astype(np.int64)
+        sequence = np.where(ours, heads["sequence"].astype(np.int64), -1)
+        for stream in self._streams:
+            mine = np.flatnonzero((content == Content.INTACT) & (producer == stream.producer))
+            if len(mine):
+                agree = lengths[mine] == stream.value_bytes
+                agree &= heads["key"][mine] == key_indices(stream, heads["sequence"][mine])
+                some = messages if len(mine) == rows else [messages[row] for row in mine.tolist()]
+                agree &= _keys_agree(stream, some, heads["key"][mine])
+                agree &= _headers_agree(stream, some, sequence[mine])
+                content[mine[~agree]] = Content.DAMAGED
+        return Recognised(
+            partition=np.fromiter((message.partition() for message in messages), np.int64, rows),
+            offset=np.fromiter((message.offset() for message in messages), np.int64, rows),
+            timestamp_ms=np.fromiter((message.timestamp()[1] for message in messages), np.int64, rows),
+            producer=producer,
+            sequence=sequence,
+            content=content,
+        )
+
+
+def _heads(values: list[bytes], lengths: _Ints) -> npt.NDArray[Any]:
+    """The identities at the beginning of values; of one that is too short, its bytes and zeros."""
+    stride = int(lengths[0]) if len(lengths) else 0
+    if stride < IDENTITY.size or not (lengths == stride).all():
+        stride = IDENTITY.size
+        values = [value[:stride].ljust(stride, b"\0") for value in values]
+    names = _HEAD.names or ()
+    layout = np.dtype(
+        {
+            "names": list(names),
+            "formats": [_HEAD[name] for name in names],
+            "offsets": [0, 4, 8, 16],
+            "itemsize": stride,
+        }
+    )
+    return np.frombuffer(b"".join(values), layout)
+
+
+def _keys_agree(stream: RecordStream, messages: Sequence[Any], index: npt.NDArray[Any]) -> _Mask:
+    found = [message.key() for message in messages]
+    if not stream.keys:
+        return np.array([key is None for key in found])
+    return np.array([key == stream.key_at(each) for key, each in zip(found, index.tolist(), strict=True)])
+
+
+def _headers_agree(stream: RecordStream, messages: Sequence[Any], sequence: _Ints) -> _Mask:
+    found = [message.headers() for message in messages]
+    if not stream.headers:
+        return np.array([not headers for headers in found])
+    return np.array(
+        [headers == stream.headers_of(each) for headers, each in zip(found, sequence.tolist(), strict=True)]
+    )
+
+
+@dataclass(frozen=True)
+class _ColumnFiles:
+    files: Mapping[str, BinaryIO] = field(default_factory=dict)
+
+    def append(self, batch: Recognised) -> None:
+        for name, file in self.files.items():
+            file.write(getattr(batch, name).astype(TYPES[LOG_COLUMNS[name]][1]).tobytes())
+
+
+@contextlib.contextmanager
+def _columns(directory: Path) -> Iterator[_ColumnFiles]:
+    directory.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as files:
+        yield _ColumnFiles(
+            {name: files.enter_context(column_path(directory, name).open("wb")) for name in LOG_COLUMNS}
+        )
