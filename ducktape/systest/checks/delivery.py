@@ -158,7 +158,8 @@ def _behind_a_greater(sequence: Column, partition: Column) -> Rows:
     """Where a sequence number is below one that stands ahead of it in its partition; partitions ascend."""
     starts = np.flatnonzero(np.diff(partition, prepend=-1))
     late = [np.empty(0, np.int64)]
-    for start, end in zip(starts, [*starts[1:], len(partition)], strict=True):
+    ends = np.append(starts, len(partition))[1:]
+    for start, end in zip(starts, ends, strict=True):
         part = sequence[start:end]
         late.append(start + np.flatnonzero(part < np.maximum.accumulate(part)))
     return np.concatenate(late)

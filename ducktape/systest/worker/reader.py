@@ -272,7 +272,7 @@ class Recogniser:
         content = np.full(rows, Content.FOREIGN, np.int64)
         content[long_enough & ~whole] = Content.DAMAGED
         content[ours & whole] = Content.INTACT
-        producer = np.where(ours, heads["producer"], -1).astype(np.int64)
+        producer = np.where(ours, heads["producer"].astype(np.int64), -1)
         sequence = np.where(ours, heads["sequence"].astype(np.int64), -1)
         for stream in self._streams:
             mine = np.flatnonzero((content == Content.INTACT) & (producer == stream.producer))
