@@ -217,6 +217,14 @@ def test_offset_mismatch__wrong_partition__is_offset_mismatch(say: Any) -> None:
     assert say.anomalies(say.sends(say.acked(1, 0)), say.log(say.at(0, 0, seq=0))) == {"offset-mismatch": 1}
 
 
+@pytest.mark.parametrize(("partition", "offset"), [(0, 1 << 40), (1 + (1 << 24), 0), ((1 << 31) - 1, 0)])
+def test_offset_mismatch__position_that_no_log_can_have__points_nowhere(
+    say: Any, partition: int, offset: int
+) -> None:
+    told = say.sends(say.acked(partition, offset))
+    assert say.anomalies(told, say.log(say.at(1, 0, seq=0))) == {"offset-mismatch": 1}
+
+
 def test_offset_mismatch__every_offset_shifted_by_one__is_not_taken_for_exchanged_reports(say: Any) -> None:
     told = say.sends(*(say.acked(0, n + 1) for n in range(5)))
     assert say.anomalies(told, say.log(*(say.at(0, n, seq=n) for n in range(5)))) == {"offset-mismatch": 5}

@@ -67,6 +67,12 @@ def test_verdict__acked_without_an_offset_and_the_log_is_cut__is_unknown_not_los
     assert (judgement.verdict, judgement.anomalies) == (Verdict.UNKNOWN, ())
 
 
+def test_verdict__acked_where_the_log_is_cut_and_found_elsewhere__is_unknown_not_mismatched(say: Any) -> None:
+    told = say.sends(say.acked(0, 0), say.acked(0, 2))
+    judgement = say.judge(told, say.log(say.at(0, 1, seq=0), say.at(0, 2, seq=1), start={0: 1}))
+    assert (judgement.verdict, judgement.anomalies) == (Verdict.UNKNOWN, ())
+
+
 def test_verdict__a_check_raises__is_unknown_with_the_reason_and_the_others_are_made(say: Any) -> None:
     def broken(_: Evidence, __: Expectation) -> Anomaly | None:
         raise IndexError("row 7")

@@ -16,6 +16,7 @@ from systest.checks.murmur2 import partition_of
 from systest.embedded.mock_cluster import Api, MockCluster
 from systest.history.columns import MANIFEST, Content
 from systest.history.load import LogHistory, load_log
+from systest.worker import reader
 from systest.worker.protocol import VERSION, Event, Progress, Ready, Summary, event_of, line_of
 from systest.worker.reader import ReadError, read
 from systest.worker.spec import ReadSpec
@@ -39,9 +40,6 @@ class Orders:
             {"bootstrap.servers": cluster.bootstrap_servers, "partitioner": "murmur2_random"}
         )
 
-    def put(self, value: bytes | None, **fields: Any) -> None:
-        self._producer.produce(TOPIC, value, **{"partition": 0, **fields})
-
     def send(self, stream: RecordStream, sequence: int, **instead: Any) -> None:
         """A record as the stream has it, but for the fields given."""
         fields: dict[str, Any] = {
@@ -55,22 +53,29 @@ class Orders:
             del fields["partition"]
         self._producer.produce(TOPIC, **{**fields, **instead})
 
-    def read(
-        self, *streams: RecordStream, timeout_s: float = 20.0, topic: str = TOPIC, **client: Any
-    ) -> LogHistory:
+    def settle(self) -> None:
+        """Everything put and sent so far is in the log."""
         assert self._producer.flush(10) == 0
-        self.summary = read(
-            ReadSpec(
-                run_id="run-1",
-                topic=topic,
-                streams=streams,
-                client={"bootstrap.servers": self.cluster.bootstrap_servers, "log_level": 0, **client},
-                isolation="read_uncommitted",
-                timeout_s=timeout_s,
-                directory=str(self._directory),
-            ),
-            self.events.append,
+
+    def read(
+        self,
+        *streams: RecordStream,
+        timeout_s: float = 20.0,
+        topic: str = TOPIC,
+        emit: Callable[[Event], None] | None = None,
+        **client: Any,
+    ) -> LogHistory:
+        self.settle()
+        spec = ReadSpec(
+            run_id="run-1",
+            topic=topic,
+            streams=streams,
+            client={"bootstrap.servers": self.cluster.bootstrap_servers, "log_level": 0, **client},
+            isolation="read_uncommitted",
+            timeout_s=timeout_s,
+            directory=str(self._directory),
         )
+        self.summary = read(spec, emit or self.events.append)
         return load_log(self._directory)
 
     @property
@@ -128,6 +133,39 @@ def test_read__more_than_a_batch_on_several_partitions__has_all_in_offset_order(
         assert history.offset[there].tolist() == list(range(6_000))
         assert history.sequence[there].tolist() == list(range(partition, 30_000, 5))
     assert history.log_end == dict.fromkeys(range(5), 6_000)
+
+
+def test_read__batches_of_one__has_every_record_to_the_last(
+    orders: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_BATCH", 1)
+    topic = orders(2)
+    stream = topic.stream(partitions=2, placement=Placement.PARTITION)
+    for sequence in range(20):
+        topic.send(stream, sequence)
+    assert sorted(topic.read(stream).sequence.tolist()) == list(range(20))
+
+
+def test_read__records_arrive_while_it_reads__stops_at_the_end_it_found_first(
+    orders: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_BATCH", 3)
+    monkeypatch.setattr(reader, "_PROGRESS_S", 0.0)
+    topic = orders()
+    stream = topic.stream()
+    for sequence in range(4):
+        topic.send(stream, sequence)
+
+    def more(event: Event) -> None:
+        if isinstance(event, Progress):
+            for sequence in range(4, 20):
+                topic.send(stream, sequence)
+            topic.settle()
+            time.sleep(0.2)  # so that the consumer has fetched them before the next batch is taken
+
+    history = topic.read(stream, emit=more)
+    assert history.sequence.tolist() == [0, 1, 2, 3]
+    assert history.log_end == {0: 4}
 
 
 def test_read__one_byte_changed__is_damaged_wherever_it_is(orders: Any) -> None:
@@ -244,7 +282,7 @@ def test_read__beginning_of_the_log_is_gone__says_where_it_begins(orders: Any) -
     stream = topic.stream()
     for sequence in range(5):
         topic.send(stream, sequence)
-        topic._producer.flush(10)  # a message set each, so that the broker can cut between them
+        topic.settle()  # a message set each, so that the broker can cut between them
     topic.cluster.delete_records(TOPIC, 0, 3)
     history = topic.read(stream)
     assert (history.log_start, history.log_end) == ({0: 3}, {0: 5})
@@ -278,7 +316,7 @@ def test_read__no_such_topic__says_so_and_leaves_no_history(orders: Any) -> None
 def test_read__fetch_refused_for_good__says_why(orders: Any) -> None:
     topic = orders()
     topic.send(topic.stream(), 0)
-    assert topic._producer.flush(10) == 0
+    topic.settle()
     topic.cluster.fail_requests(Api.FETCH, [_TOPIC_AUTHORIZATION_FAILED] * 20)
     with pytest.raises(ReadError, match=r"topic orders can't be read back: .*uthorization failed"):
         topic.read(topic.stream())
@@ -288,7 +326,7 @@ def test_read__fetch_refused_for_good__says_why(orders: Any) -> None:
 def test_read__leader_denies_itself_for_a_moment__reads_on(orders: Any) -> None:
     topic = orders()
     topic.send(topic.stream(), 0)
-    assert topic._producer.flush(10) == 0
+    topic.settle()
     topic.cluster.fail_requests(Api.FETCH, [_NOT_LEADER] * 2)
     assert contents(topic.read(topic.stream())) == [INTACT]
 
@@ -296,7 +334,7 @@ def test_read__leader_denies_itself_for_a_moment__reads_on(orders: Any) -> None:
 def test_read__broker_stops_answering__ends_at_its_time_limit(orders: Any) -> None:
     topic = orders()
     topic.send(topic.stream(), 0)
-    assert topic._producer.flush(10) == 0
+    topic.settle()
     topic.cluster.fail_requests(Api.FETCH, [_NOT_LEADER] * 10_000)
     began_s = time.monotonic()
     with pytest.raises(
