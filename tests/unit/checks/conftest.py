@@ -7,7 +7,7 @@ assert anomalies(told, found) == {}
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -141,7 +141,7 @@ class Language:
         return {each.kind.value: each.count for each in judgement.anomalies}
 
 
-def _arrays(columns: dict[str, list[Any]], kinds: Any) -> dict[str, Any]:
+def _arrays(columns: Mapping[str, object], kinds: Mapping[str, str]) -> dict[str, Any]:
     return {name: np.array(columns[name], TYPES[kind][1]) for name, kind in kinds.items()}
 
 

@@ -227,7 +227,7 @@ def _overtake(data: st.DataObject, world: World) -> int:
     partition, ahead = world.place(*first)
     log = world.logs[partition]
     behind = world.place(*second)[1]
-    passed = sum(each.producer == first[0] for each in log[ahead + 1 : behind + 1])
+    passed: int = sum(each.producer == first[0] for each in log[ahead + 1 : behind + 1])
     log.insert(ahead, log.pop(behind))
     world.tell_places()
     return passed
