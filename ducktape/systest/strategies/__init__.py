@@ -1,0 +1,58 @@
+"""Strategies: the producers under test, by name.
+
+A strategy is a program that takes the path of a `ProduceSpec` and speaks the worker protocol. Those in Python
+share one program and differ in a class; a class is imported only in the worker that runs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from systest.strategies.base import Strategy
+
+JAVA = "java"
+
+_CLASSES: Mapping[str, tuple[str, str]] = {
+    "sync": ("systest.strategies.sync", "SyncStrategy"),
+    "async": ("systest.strategies.aio", "AsyncStrategy"),
+    "confluent-aio": ("systest.strategies.confluent_aio", "ConfluentAioStrategy"),
+    "aiokafka": ("systest.strategies.aiokafka", "AiokafkaStrategy"),
+}
+
+NAMES = (*_CLASSES, JAVA)
+YARDSTICK = "sync"
+"""The strategy that the others are compared with."""
+
+
+def check(name: str) -> None:
+    """Raises ValueError that lists the strategies if there is none of this name."""
+    if name not in NAMES:
+        raise ValueError(f"unknown strategy {name!r}; choose from {', '.join(NAMES)}")
+
+
+def command(name: str, python: str, spec_path: str) -> list[str]:
+    """The command line that runs a strategy on a node.
+
+    Args:
+        name: of the strategy.
+        python: the node's Python that has this package.
+        spec_path: the spec's file on the node.
+    """
+    check(name)
+    if name == JAVA:
+        from systest.strategies import java
+
+        return java.command(spec_path)
+    return [python, "-m", "systest.worker", spec_path]
+
+
+def create(name: str) -> Strategy:
+    """The strategy itself, in the worker that runs it. ValueError if it is none that runs in Python."""
+    if name not in _CLASSES:
+        raise ValueError(f"{name!r} is no strategy in Python; those are {', '.join(_CLASSES)}")
+    module, class_name = _CLASSES[name]
+    strategy: Strategy = getattr(importlib.import_module(module), class_name)()
+    return strategy

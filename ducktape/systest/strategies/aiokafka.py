@@ -1,0 +1,117 @@
+"""`aiokafka`: the asyncio client written in Python.
+
+Idiom: `await send()` for each record and a window of futures (`systest.strategies.pipeline`), `await flush()` and
+`await stop()` at the end. What librdkafka's settings ask for is translated; what can't be is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import aiokafka
+import aiokafka.errors
+import aiokafka.helpers
+
+from systest.history.columns import Outcome
+from systest.strategies.base import REACH_LIMIT_S, ArgumentNames, CannotRun, Job
+from systest.strategies.pipeline import AsyncioStrategy, Polls
+from systest.worker.recorder import Recorder, outcome_of_code
+from systest.worker.spec import Setting
+
+#: librdkafka's name -> aiokafka's, and what makes one value of the other.
+_SETTINGS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "bootstrap.servers": ("bootstrap_servers", str),
+    "client.id": ("client_id", str),
+    "acks": ("acks", lambda value: value if value == "all" else int(value)),
+    "enable.idempotence": ("enable_idempotence", lambda value: str(value).lower() == "true"),
+    "compression.type": ("compression_type", lambda value: None if value == "none" else value),
+    "linger.ms": ("linger_ms", float),
+    "batch.size": ("max_batch_size", int),
+    "request.timeout.ms": ("request_timeout_ms", int),
+    "message.max.bytes": ("max_request_size", int),
+    "retry.backoff.ms": ("retry_backoff_ms", int),
+    "transactional.id": ("transactional_id", str),
+    "security.protocol": ("security_protocol", str.upper),
+    "sasl.mechanism": ("sasl_mechanism", str),
+    "sasl.mechanisms": ("sasl_mechanism", str),
+    "sasl.username": ("sasl_plain_username", str),
+    "sasl.password": ("sasl_plain_password", str),
+}
+
+
+#: librdkafka's name -> the parameter of `aiokafka.helpers.create_ssl_context`.
+_TLS_FILES: Mapping[str, str] = {
+    "ssl.ca.location": "cafile",
+    "ssl.certificate.location": "certfile",
+    "ssl.key.location": "keyfile",
+    "ssl.key.password": "password",
+}
+
+
+class AiokafkaStrategy(AsyncioStrategy):
+    idiom = "await send() per record, a window of futures, flush(), stop()"
+    names = ArgumentNames(timestamp="timestamp_ms")
+
+    def __init__(self) -> None:
+        self._producer: Any = None
+
+    @property
+    def client(self) -> str:
+        return f"aiokafka {aiokafka.__version__}"
+
+    async def start(self, job: Job) -> None:
+        self._producer = aiokafka.AIOKafkaProducer(**translated(job.spec.client))
+        try:
+            await asyncio.wait_for(self._start(job.stream.topic), REACH_LIMIT_S)
+        except (aiokafka.errors.KafkaError, TimeoutError, asyncio.TimeoutError) as error:
+            await self._producer.stop()
+            servers = job.spec.client["bootstrap.servers"]
+            raise CannotRun(
+                f"aiokafka got no metadata of topic {job.stream.topic} from {servers}: {error or 'time is up'}"
+            ) from error
+
+    async def _start(self, topic: str) -> None:
+        await self._producer.start()
+        await self._producer.partitions_for(topic)
+
+    def sender(self) -> Callable[..., Any]:
+        send: Callable[..., Any] = self._producer.send
+        return send
+
+    def taker(self, recorder: Recorder) -> Callable[[int, Any], None]:
+        return recorder.acked_at
+
+    def outcome_of(self, error: BaseException) -> Outcome:
+        if isinstance(error, aiokafka.errors.BrokerResponseError):
+            return outcome_of_code(error.errno)
+        return Outcome.UNKNOWN
+
+    async def flush(self, limit_s: float) -> None:
+        await self._producer.flush()
+
+    async def close(self) -> None:
+        await self._producer.stop()
+
+    def polls(self) -> Polls:
+        return Polls(why_not="it has no poll(); the event loop reads its sockets")
+
+
+def translated(client: Mapping[str, Setting]) -> dict[str, Any]:
+    """aiokafka's arguments for these settings. Raises CannotRun that names one it doesn't have."""
+    arguments: dict[str, Any] = {}
+    tls_files: dict[str, Any] = {}
+    for name, value in client.items():
+        if name in _SETTINGS:
+            argument, convert = _SETTINGS[name]
+            arguments[argument] = convert(value)
+        elif name in _TLS_FILES:
+            tls_files[_TLS_FILES[name]] = value
+        elif name != "partitioner":
+            raise CannotRun(f"aiokafka has no equivalent of the client setting {name}")
+        elif value != "murmur2_random":
+            raise CannotRun(f"aiokafka places keys by murmur2 and can't do {name}={value}")
+    if arguments.get("security_protocol") in ("SSL", "SASL_SSL"):
+        arguments["ssl_context"] = aiokafka.helpers.create_ssl_context(**tls_files)
+    return arguments

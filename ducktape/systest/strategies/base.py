@@ -1,0 +1,178 @@
+"""What a strategy is: one producer library, used as its documentation would have it, on a job that all share."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar
+
+from confluent_kafka import KafkaException
+
+from systest.worker.protocol import CodePath, Resources
+from systest.worker.recorder import Recorder
+from systest.worker.resources import ResourceMeter
+from systest.worker.schedule import Schedule
+from systest.worker.spec import ProduceSpec
+from systest.workloads.stream import RecordStream
+
+SAMPLE_MASK = 15
+"""One call in 16 is timed, and their time scaled to all, for `CodePath.produce_s`: timing each would slow a short
+call by a tenth."""
+REACH_LIMIT_S = 10.0
+"""How long a client may take to get the topic's metadata before the first record."""
+# Short, because a call into the library keeps the process from hearing a signal.
+_ATTEMPT_S = 0.5
+_PAUSE_S = 0.05
+
+
+class CannotRun(Exception):
+    """A strategy can't do what the spec asks of it; one sentence that says what and why."""
+
+
+@dataclass(slots=True)
+class CallTimes:
+    """Where the caller's time goes, from the begin of the measured time on."""
+
+    produce_ns: int = 0
+    produce_sampled: int = 0
+    poll_calls: int = 0
+    poll_ns: int = 0
+    polled_reports: int = 0
+    flush_ns: int = 0
+
+    def begin(self) -> None:
+        """Forgets the warm-up."""
+        self.produce_ns = self.produce_sampled = self.poll_calls = self.poll_ns = self.polled_reports = 0
+
+    def produce_s(self, calls: int) -> float:
+        """The sampled calls' time, scaled to all."""
+        return self.produce_ns / 1e9 * calls / self.produce_sampled if self.produce_sampled else 0.0
+
+
+@dataclass(slots=True)
+class Job:
+    """One round's work, as the strategy finds it."""
+
+    spec: ProduceSpec
+    recorder: Recorder
+    schedule: Schedule
+    meter: ResourceMeter
+    times: CallTimes = field(default_factory=CallTimes)
+
+    @property
+    def stream(self) -> RecordStream:
+        return self.spec.stream
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a strategy did.
+
+    `records` is how many it sent in all, `resources` what the process had used when it had drained and not yet closed
+    its client, `lag_ns` the loop's lag if it has a loop.
+    """
+
+    records: int
+    code_path: CodePath
+    resources: Resources
+    lag_ns: tuple[int, ...] | None = None
+
+
+class Strategy(abc.ABC):
+    """One producer library. `idiom` says in one line how it is used here."""
+
+    idiom: ClassVar[str]
+
+    @property
+    @abc.abstractmethod
+    def client(self) -> str:
+        """Library and version."""
+
+    @abc.abstractmethod
+    def run(self, job: Job) -> Done:
+        """Sends, waits for what is in flight, and closes the client. Raises CannotRun before the first record."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentNames:
+    """What a library calls a record's optional fields; None where it has no such argument."""
+
+    key: str | None = "key"
+    partition: str | None = "partition"
+    headers: str | None = "headers"
+    timestamp: str | None = "timestamp"
+
+
+def extras_of(
+    stream: RecordStream, names: ArgumentNames, library: str
+) -> Callable[[int], dict[str, Any]] | None:
+    """The function from sequence number to a record's arguments beside topic and value; None if it has none.
+
+    Raises CannotRun if the stream has a field that the library can't send.
+    """
+    wanted: Mapping[str, tuple[bool, str | None, Callable[[int], Any]]] = {
+        "key": (stream.keys > 0, names.key, stream.key),
+        "partition": (stream.partition(0) is not None, names.partition, stream.partition),
+        "headers": (stream.headers, names.headers, stream.headers_of),
+        "timestamp": (stream.timestamp_base_ms is not None, names.timestamp, stream.timestamp_ms),
+    }
+    makers = []
+    for field_name, (is_wanted, argument, make) in wanted.items():
+        if not is_wanted:
+            continue
+        if argument is None:
+            raise CannotRun(f"{library} can't send a record with a {field_name} of its own")
+        makers.append((argument, make))
+    if not makers:
+        return None
+    return lambda sequence: {argument: make(sequence) for argument, make in makers}
+
+
+def require_topic(list_topics: Callable[..., Any], job: Job) -> None:
+    """Has a confluent-kafka client know the topic's leaders, so that the first record need not wait for them.
+
+    Args:
+        list_topics: the client's.
+
+    Raises:
+        CannotRun: no broker answers, or none has the topic.
+    """
+    deadline_s = time.monotonic() + REACH_LIMIT_S
+    while complaint := _complaint(partial(list_topics, job.stream.topic, timeout=_ATTEMPT_S), job):
+        if time.monotonic() > deadline_s:
+            raise CannotRun(complaint)
+        time.sleep(_PAUSE_S)
+
+
+async def require_topic_async(list_topics: Callable[..., Any], job: Job) -> None:
+    """As `require_topic`, for a client whose `list_topics` is a coroutine function."""
+    deadline_s = time.monotonic() + REACH_LIMIT_S
+    while True:
+        answer = asyncio.ensure_future(list_topics(job.stream.topic, timeout=_ATTEMPT_S))
+        await asyncio.wait({answer})
+        complaint = _complaint(answer.result, job)
+        if complaint is None:
+            return
+        if time.monotonic() > deadline_s:
+            raise CannotRun(complaint)
+        await asyncio.sleep(_PAUSE_S)
+
+
+def _complaint(metadata: Callable[[], Any], job: Job) -> str | None:
+    topic = job.stream.topic
+    try:
+        error = metadata().topics[topic].error
+    except KafkaException as unreachable:
+        return (
+            f"no broker answered at {job.spec.client.get('bootstrap.servers')} within {REACH_LIMIT_S:.0f} s: "
+            f"{unreachable.args[0].str()}"
+        )
+    return None if error is None else f"the broker says of topic {topic}: {error.str()}"
+
+
+def elapsed_ns(since_ns: int) -> int:
+    return time.perf_counter_ns() - since_ns

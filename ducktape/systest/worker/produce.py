@@ -1,0 +1,80 @@
+"""The produce worker: one strategy on one workload, its history and what it cost."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from systest import strategies
+from systest.strategies.base import CannotRun, Job
+from systest.strategies.mutants import MUTABLE
+from systest.worker.protocol import VERSION, Event, Measure, Progress, Ready, Summary
+from systest.worker.recorder import Recorder
+from systest.worker.resources import ResourceMeter
+from systest.worker.schedule import Schedule
+from systest.worker.spec import ProduceSpec
+
+_SAMPLE_S = 0.1
+_PROGRESS_EVERY = 10
+
+
+def produce(spec: ProduceSpec, emit: Callable[[Event], None]) -> Summary:
+    """Runs the strategy, writes its history to the spec's directory and returns what it cost.
+
+    Raises:
+        CannotRun: the strategy can't do it; one sentence that says what and why.
+        ValueError: there is no such strategy.
+    """
+    strategy = strategies.create(spec.strategy)
+    if spec.mutant is not None and spec.strategy not in MUTABLE:
+        raise CannotRun(f"mutants are planted in {' and '.join(MUTABLE)} only, not in {spec.strategy}")
+    recorder = Recorder(spec.workload.records_max, spec.identify_reports)
+    meter = ResourceMeter(recorder.held_bytes)
+    emit(Ready(VERSION, os.getpid(), spec.run_id, strategy.client, strategy.idiom))
+    job = Job(spec, recorder, Schedule(spec.workload), meter)
+    job.schedule.at_begin(lambda: emit(Measure()))
+    job.schedule.at_begin(job.times.begin)
+    job.schedule.at_begin(meter.begin)
+    with _Ticker(recorder, meter, emit):
+        done = strategy.run(job)
+    recorder.write(Path(spec.directory), done.records)
+    return Summary(
+        records=done.records,
+        first_measured=job.schedule.first_measured,
+        measured_from_ns=job.schedule.measured_from_ns,
+        measured_to_ns=job.schedule.measured_to_ns,
+        code_path=done.code_path,
+        resources=done.resources,
+        lag_ns=done.lag_ns,
+    )
+
+
+class _Ticker:
+    """Samples memory and tells of progress, on a thread of its own: a strategy has the main one."""
+
+    def __init__(self, recorder: Recorder, meter: ResourceMeter, emit: Callable[[Event], None]) -> None:
+        self._recorder, self._meter, self._emit = recorder, meter, emit
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _tick(self) -> None:
+        began_s = time.monotonic()
+        samples = 0
+        while not self._ended.wait(_SAMPLE_S):
+            self._meter.sample()
+            samples += 1
+            if samples % _PROGRESS_EVERY == 0:
+                recorder = self._recorder
+                self._emit(
+                    Progress(time.monotonic() - began_s, recorder.told - recorder.failed, recorder.failed)
+                )

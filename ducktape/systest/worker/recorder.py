@@ -1,0 +1,143 @@
+"""The send history while it is made: one slot a record, in arrays that exist before the first record is sent.
+
+What the measured path does is here and as short as Python lets it be: one store of a time for a call, four stores
+for a report. Latency is stamped here, in user code, when it learns of an acknowledgement.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import KafkaError
+
+from systest.history.columns import SEND_COLUMNS, TYPES, Manifest, Outcome, column_path
+from systest.workloads.stream import IDENTITY
+
+_ACKED, _PENDING = int(Outcome.ACKED), int(Outcome.PENDING)
+
+#: Errors after which a record is certainly in no log: refused before it was sent, or by the broker as a whole.
+_CERTAIN = frozenset(
+    {
+        KafkaError._QUEUE_FULL,
+        KafkaError._PURGE_QUEUE,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._INVALID_ARG,
+        KafkaError._INVALID_TYPE,
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.INVALID_REQUIRED_ACKS,
+        KafkaError.POLICY_VIOLATION,
+    }
+)
+
+
+def outcome_of(error: BaseException | KafkaError) -> Outcome:
+    """What a failure says about the log: nothing there, or nobody knows.
+
+    Args:
+        error: confluent-kafka's KafkaError, an exception around one, or any other exception.
+    """
+    if isinstance(error, BaseException) and error.args:
+        error = error.args[0]
+    return outcome_of_code(error.code()) if isinstance(error, KafkaError) else Outcome.UNKNOWN
+
+
+def outcome_of_code(code: int) -> Outcome:
+    """As `outcome_of`, for an error code: of the Kafka protocol, or librdkafka's own (those are negative)."""
+    return Outcome.FAILED if code in _CERTAIN else Outcome.UNKNOWN
+
+
+class Recorder:
+    """The history of one producing worker.
+
+    `told` counts the records whose outcome the caller has learned, `failed` those of them that were not acked.
+    With `identify`, an acknowledgement's timestamp and the sequence number in the reported record's own value are
+    kept too; that costs the caller about as much again.
+    """
+
+    def __init__(self, capacity: int, identify: bool) -> None:
+        self.capacity = capacity
+        self.told = 0
+        self.failed = 0
+        # Written here once, so that no page is touched for the first time while the clock runs.
+        self.called_ns = array("q", bytes(8 * capacity))
+        self._settled_ns = array("q", bytes(8 * capacity))
+        self._outcome = array("b", bytes(capacity))
+        self._partition = array("i", b"\xff" * (4 * capacity))
+        self._offset = array("q", b"\xff" * (8 * capacity))
+        self._reports = array("b", bytes(capacity))
+        self._timestamp_ms = array("q", b"\xff" * (8 * capacity if identify else 0))
+        self._reported = array("q", b"\xff" * (8 * capacity if identify else 0))
+        self.identify = identify
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the history itself, which is the harness's and not the producer's."""
+        return sum(
+            len(column) * column.itemsize
+            for column in (
+                *(self.called_ns, self._settled_ns, self._outcome, self._partition),
+                *(self._offset, self._reports, self._timestamp_ms, self._reported),
+            )
+        )
+
+    def acked(self, sequence: int, message: Any) -> None:
+        """An acknowledgement that is a `confluent_kafka.Message`."""
+        self._settled_ns[sequence] = time.perf_counter_ns()
+        self._outcome[sequence] = _ACKED
+        self._partition[sequence] = message.partition()
+        self._offset[sequence] = message.offset()
+        self._reports[sequence] += 1
+        self.told += 1
+        if self.identify:
+            self._timestamp_ms[sequence] = message.timestamp()[1]
+            self._reported[sequence] = IDENTITY.unpack_from(message.value())[2]
+
+    def acked_at(self, sequence: int, metadata: Any) -> None:
+        """An acknowledgement with the fields `partition`, `offset`, `timestamp`, and no record in it."""
+        self._settled_ns[sequence] = time.perf_counter_ns()
+        self._outcome[sequence] = _ACKED
+        self._partition[sequence] = metadata.partition
+        self._offset[sequence] = metadata.offset
+        self._reports[sequence] += 1
+        self.told += 1
+        if self.identify:
+            self._timestamp_ms[sequence] = metadata.timestamp
+
+    def not_acked(self, sequence: int, outcome: Outcome) -> None:
+        """A failure. A record that was acked before stays so: the second report is what is wrong."""
+        self._settled_ns[sequence] = time.perf_counter_ns()
+        if self._outcome[sequence] == _PENDING:
+            self._outcome[sequence] = outcome
+        self._reports[sequence] += 1
+        self.told += 1
+        self.failed += 1
+
+    def write(self, directory: Path, rows: int) -> None:
+        """Writes the first `rows` records as a send history."""
+        directory.mkdir(parents=True, exist_ok=True)
+        columns = {
+            "called_ns": self.called_ns,
+            "settled_ns": self._settled_ns,
+            "outcome": self._outcome,
+            "partition": self._partition,
+            "offset": self._offset,
+            "timestamp_ms": self._timestamp_ms,
+            "reports": self._reports,
+            "reported": self._reported,
+        }
+        for name, kind in SEND_COLUMNS.items():
+            column = columns[name][:rows]
+            if len(column) < rows:
+                column = array(TYPES[kind][0], b"\xff" * (column.itemsize * rows))
+            with column_path(directory, name).open("wb") as file:
+                column.tofile(file)
+        Manifest("send", rows, SEND_COLUMNS, {}).write(directory)

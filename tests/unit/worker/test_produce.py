@@ -1,0 +1,247 @@
+"""What every Python strategy promises of a round: all of it said, all of it written down, all of it true."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from systest.embedded.mock_cluster import MockCluster
+from systest.history.columns import Outcome
+from systest.history.load import load_send
+from systest.worker.protocol import VERSION, CodePath, Measure, Progress, Ready
+from systest.worker.spec import ProduceSpec
+from systest.workloads.stream import Placement
+
+STRATEGIES = ["sync", "async", "confluent-aio", "aiokafka"]
+WORKLOADS = ["saturate", "window:500", "one-at-a-time"]
+NOBODY = "127.0.0.1:1"
+
+SpecOf = Callable[..., ProduceSpec]
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_round__any_strategy_and_workload__every_record_is_acked_once_where_nothing_else_is(
+    workers: Any, spec_of: SpecOf, strategy: str, workload: str
+) -> None:
+    spec = spec_of(strategy, workload)
+    ended = workers.run(spec)
+    assert (ended.status, ended.kinds) == (0, ["ready", "measure", "summary"]), ended.stderr
+    summary = ended.summary
+    history = load_send(Path(spec.directory), spec.stream)
+    assert history.rows == summary.records > 0
+    assert np.all(history.outcome == Outcome.ACKED)
+    assert np.all(history.reports == 1)
+    assert np.all(history.settled_ns >= history.called_ns)
+    assert np.all(np.diff(history.called_ns) >= 0)
+    places = np.stack([history.partition, history.offset])
+    assert np.unique(places, axis=1).shape[1] == history.rows
+    assert 0 <= summary.first_measured < summary.records
+    measured = history.called_ns[summary.first_measured :]
+    assert measured[0] >= summary.measured_from_ns
+    assert measured[-1] <= summary.measured_to_ns
+    assert _most_at_once(history.called_ns, history.settled_ns) <= spec.workload.in_flight
+
+
+def _most_at_once(called_ns: np.ndarray[Any, Any], settled_ns: np.ndarray[Any, Any]) -> int:
+    """The most records between their call and their acknowledgement at any time."""
+    times = np.concatenate([called_ns, settled_ns])
+    steps = np.repeat([1, -1], len(called_ns))
+    order = np.lexsort((steps, times))  # at the same time, an end comes before a begin
+    return int(np.max(np.cumsum(steps[order])))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_round__any_strategy__tells_what_it_cost(workers: Any, spec_of: SpecOf, strategy: str) -> None:
+    ended = workers.run(spec_of(strategy, work={"duration_s": 1.3}))
+    ready, summary = ended.ready, ended.summary
+    assert ready.protocol == VERSION
+    assert ready.client
+    assert ready.idiom
+    [progress, *_] = [event for event in ended.events if isinstance(event, Progress)]
+    assert 0 < progress.done <= summary.records
+    assert progress.failed == 0
+    path = summary.code_path
+    assert path is not None
+    assert path.produce_calls == summary.records - summary.first_measured
+    assert path.produce_s is not None
+    assert 0 < path.produce_s <= 1.3
+    assert path.flush_s is not None
+    unmeasured = {name for name in CodePath.__dataclass_fields__ if getattr(path, name) is None}
+    assert set(path.why_not) == unmeasured
+    assert unmeasured == (
+        set() if strategy in ("sync", "async") else {"poll_calls", "poll_s", "polled_reports"}
+    )
+    resources = summary.resources
+    assert resources.cpu_s > 0
+    assert 0 < resources.rss_start_bytes <= resources.rss_peak_bytes
+    assert resources.rss_end_bytes <= resources.rss_peak_bytes
+    if strategy == "sync":
+        assert summary.lag_ns is None
+    else:
+        assert summary.lag_ns
+        assert all(lag_ns >= 0 for lag_ns in summary.lag_ns)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_process__any_strategy__never_imports_numpy(workers: Any, spec_of: SpecOf, strategy: str) -> None:
+    ended = workers.run(spec_of(strategy), python_options=["-X", "importtime"])
+    imported = {line.split("|")[-1].strip() for line in ended.stderr.splitlines()}
+    assert "systest.worker.recorder" in imported
+    assert not {name for name in imported if name.partition(".")[0] == "numpy"}
+
+
+@pytest.mark.parametrize("strategy", ["sync", "async"])
+def test_reports__asked_to_identify__name_their_own_record(
+    workers: Any, spec_of: SpecOf, strategy: str
+) -> None:
+    spec = spec_of(strategy)
+    workers.run(spec)
+    history = load_send(Path(spec.directory), spec.stream)
+    assert np.array_equal(history.reported, np.arange(history.rows))
+
+
+def test_reports__not_asked_to_identify__columns_say_so(workers: Any, spec_of: SpecOf) -> None:
+    spec = spec_of("sync", identify_reports=False)
+    workers.run(spec)
+    history = load_send(Path(spec.directory), spec.stream)
+    assert np.all(history.reported == -1)
+    assert np.all(history.timestamp_ms == -1)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_records__requested_by_partition__are_acked_there(
+    workers: Any, spec_of: SpecOf, strategy: str
+) -> None:
+    spec = spec_of(strategy, stream={"placement": Placement.PARTITION})
+    workers.run(spec)
+    history = load_send(Path(spec.directory), spec.stream)
+    assert history.rows
+    assert np.array_equal(history.partition, np.arange(history.rows) % spec.stream.partitions)
+
+
+@pytest.mark.parametrize("strategy", ["confluent-aio"])
+@pytest.mark.parametrize(("field", "value"), [("headers", True), ("timestamp_base_ms", 1_700_000_000_000)])
+def test_records__with_a_field_that_the_library_drops__are_refused(
+    workers: Any, spec_of: SpecOf, strategy: str, field: str, value: object
+) -> None:
+    ended = workers.run(spec_of(strategy, stream={field: value}))
+    assert ended.status == 1
+    assert f"can't send a record with a {field.removesuffix('s').partition('_')[0]}" in ended.error
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_records__too_large__failed_for_certain_and_the_round_goes_on(
+    workers: Any, spec_of: SpecOf, strategy: str
+) -> None:
+    spec = spec_of(
+        strategy,
+        client={"message.max.bytes": 2_000},
+        stream={"value_bytes": 4_000},
+        work={"records_max": 300},
+    )
+    ended = workers.run(spec)
+    assert ended.status == 0, ended.stderr
+    history = load_send(Path(spec.directory), spec.stream)
+    assert history.rows == 300
+    assert np.all(history.outcome == Outcome.FAILED)
+    assert np.all(history.reports == 1)
+
+
+@pytest.mark.parametrize("strategy", ["sync", "async"])
+def test_records__unanswered_past_the_drain__are_given_up_as_unknown(
+    workers: Any, spec_of: SpecOf, strategy: str
+) -> None:
+    with MockCluster(1) as broker:
+        spec = spec_of(
+            strategy,
+            client={"bootstrap.servers": broker.bootstrap_servers},
+            work={"duration_s": 0.6, "warmup_s": 0.0, "records_max": 500_000},
+            drain_s=0.5,
+        )
+        started = workers.start(spec)
+        assert isinstance(started.event(), Ready)
+        assert isinstance(started.event(), Measure)
+        broker.delay(1, 60_000)
+        ended = started.end()
+    assert ended.status == 0, ended.stderr
+    history = load_send(Path(spec.directory), spec.stream)
+    unanswered = history.outcome[history.outcome != Outcome.ACKED]
+    assert Outcome.UNKNOWN in unanswered
+    assert set(unanswered) <= {Outcome.UNKNOWN, Outcome.FAILED}
+    assert np.all(history.reports == 1)
+
+
+def test_broker__nobody_there__is_one_sentence_from_every_strategy(workers: Any, spec_of: SpecOf) -> None:
+    specs = [spec_of(strategy, client={"bootstrap.servers": NOBODY}) for strategy in STRATEGIES]
+    for started in [workers.start(spec) for spec in specs]:
+        ended = started.end()
+        assert (ended.status, ended.kinds) == (1, ["ready", "error"])
+        assert NOBODY in ended.error
+        assert "\n" not in ended.error
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_sigterm__at_work__ends_in_an_error_within_a_second(
+    workers: Any, spec_of: SpecOf, strategy: str
+) -> None:
+    started = workers.start(spec_of(strategy, work={"duration_s": 60.0, "records_max": 3_000_000}))
+    assert isinstance(started.event(), Ready)
+    assert isinstance(started.event(), Measure)
+    asked_s = time.monotonic()
+    started.process.send_signal(signal.SIGTERM)
+    ended = started.end()
+    assert time.monotonic() - asked_s < 2.0
+    assert ended.status == 1
+    assert "SIGTERM" in ended.error
+
+
+def test_sigterm__no_broker_answers__ends_in_an_error_within_a_second(workers: Any, spec_of: SpecOf) -> None:
+    started = workers.start(spec_of("sync", client={"bootstrap.servers": NOBODY}))
+    assert isinstance(started.event(), Ready)
+    started.process.send_signal(signal.SIGTERM)
+    assert "SIGTERM" in started.end().error
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{", "Expecting property name"),
+        ('{"kind": "dance"}', "unknown kind 'dance'"),
+        ('{"kind": "produce"}', "wrong fields"),
+    ],
+)
+def test_spec__unusable__is_one_error(workers: Any, text: str, complaint: str) -> None:
+    ended = workers.run(text)
+    assert (ended.status, ended.kinds) == (1, ["error"])
+    assert complaint in ended.error
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"mutant": "sleepy"}, "unknown mutant 'sleepy'; choose from lost-write, phantom"),
+        ({"client": {"linger.seconds": 1}}, "linger.seconds"),
+    ],
+)
+def test_spec__names_what_there_is_not__is_one_error(
+    workers: Any, spec_of: SpecOf, changes: dict[str, Any], complaint: str
+) -> None:
+    ended = workers.run(spec_of("sync", **changes))
+    assert ended.status == 1
+    assert complaint in ended.error
+
+
+def test_spec__unknown_strategy__is_one_error_that_lists_them(workers: Any, spec_of: SpecOf) -> None:
+    raw = spec_of("sync").to_json() | {"strategy": "carrier-pigeon"}
+    ended = workers.run(json.dumps(raw))
+    assert ended.status == 1
+    assert "carrier-pigeon" in ended.error
+    assert "sync, async, confluent-aio, aiokafka" in ended.error
