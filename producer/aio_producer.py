@@ -530,7 +530,8 @@ class AIOProducer:
         """Counts since the start, except where named otherwise.
 
         `buffered`, `in_flight`, `unsettled`, `waiting` are of now; `reuse_ratio` is the share of pooled
-        callbacks that were used again; `records_per_batch` the mean.
+        callbacks that were used again; `records_per_batch` the mean; `poll_s` the seconds that the loop spent
+        in `polls` calls of poll(), callbacks included.
         """
         manager, executor, callbacks = self._manager, self._executor, self._callbacks
         pooled = callbacks.created + callbacks.reused
@@ -544,6 +545,8 @@ class AIOProducer:
             "batches": executor.batches,
             "records_per_batch": executor.records / executor.batches if executor.batches else 0.0,
             "queue_full": executor.queue_full,
+            "polls": executor.transport.polls,
+            "poll_s": executor.transport.poll_s,
             "callbacks_created": callbacks.created,
             "callbacks_reused": callbacks.reused,
             "reuse_ratio": callbacks.reused / pooled if pooled else 0.0,

@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -51,6 +52,10 @@ class Transport(Protocol):
     """What the batch executor needs of a transport. On the loop's thread, where not said otherwise."""
 
     name: str
+    polls: int
+    """Calls of the client's poll() on the loop, which serve reports there."""
+    poll_s: float
+    """Time in them, callbacks included."""
 
     def submit(self, batch: MessageBatch) -> int:
         """Hand records over, in order; how many were taken. Fewer than all: the queue is full, the rest is
@@ -118,6 +123,8 @@ class PureTransport:
         self._produce = self._producer.produce
         self._produce_batch = getattr(self._producer, "produce_batch", None)  # from 2.12 on
         self._poll = self._producer.poll
+        self.polls = 0
+        self.poll_s = 0.0
         self._next_look: asyncio.Handle | None = None
         self._empty_looks = 0
         self._idle_look: asyncio.Handle | None = None
@@ -201,7 +208,7 @@ class PureTransport:
             until_s = callbacks.serve_within(SERVE_BUDGET_S)
             try:
                 if self._unsettled() or not caught:
-                    self._poll(0)
+                    self._poll_here()
             except StopServing:
                 more = True
             except KafkaException as fatal:
@@ -213,6 +220,14 @@ class PureTransport:
             self._on_progress()
         finally:
             self._plan_next(more, callbacks.settled > settled_before)
+
+    def _poll_here(self) -> None:
+        began_s = time.perf_counter()
+        try:
+            self._poll(0)
+        finally:
+            self.polls += 1
+            self.poll_s += time.perf_counter() - began_s
 
     def _plan_next(self, more: bool, settled_some: bool) -> None:
         """Decide who notices the next report: the loop's next tick, a look in a moment, or the thread."""

@@ -95,7 +95,8 @@ class AiokafkaStrategy(AsyncioStrategy):
         await self._producer.stop()
 
     def polls(self) -> Polls:
-        return Polls(why_not="it has no poll(); the event loop reads its sockets")
+        why_not = "it has no poll(); the event loop reads its sockets"
+        return Polls(None, None, None, dict.fromkeys(("poll_calls", "poll_s", "polled_reports"), why_not))
 
 
 def translated(client: Mapping[str, Setting]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from systest.workloads.stream import RecordStream
 SAMPLE_MASK = 15
 """One call in 16 is timed, and their time scaled to all, for `CodePath.produce_s`: timing each would slow a short
 call by a tenth."""
-REACH_LIMIT_S = 10.0
+REACH_LIMIT_S = 6.0
 """How long a client may take to get the topic's metadata before the first record."""
 # Short, because a call into the library keeps the process from hearing a signal.
 _ATTEMPT_S = 0.5
@@ -115,17 +115,17 @@ def extras_of(
     Raises CannotRun if the stream has a field that the library can't send.
     """
     wanted: Mapping[str, tuple[bool, str | None, Callable[[int], Any]]] = {
-        "key": (stream.keys > 0, names.key, stream.key),
-        "partition": (stream.partition(0) is not None, names.partition, stream.partition),
+        "keys": (stream.keys > 0, names.key, stream.key),
+        "partitions": (stream.partition(0) is not None, names.partition, stream.partition),
         "headers": (stream.headers, names.headers, stream.headers_of),
-        "timestamp": (stream.timestamp_base_ms is not None, names.timestamp, stream.timestamp_ms),
+        "timestamps": (stream.timestamp_base_ms is not None, names.timestamp, stream.timestamp_ms),
     }
     makers = []
     for field_name, (is_wanted, argument, make) in wanted.items():
         if not is_wanted:
             continue
         if argument is None:
-            raise CannotRun(f"{library} can't send a record with a {field_name} of its own")
+            raise CannotRun(f"{library} can't send records with {field_name} of their own")
         makers.append((argument, make))
     if not makers:
         return None

@@ -1,16 +1,19 @@
 """`confluent-aio`: the asyncio producer that confluent-kafka ships, `confluent_kafka.aio.AIOProducer`.
 
-Idiom: `await produce()` for each record and a window of futures (`systest.strategies.pipeline`), `await flush()` and
-`await close()` at the end, as its documentation has it. Its default batches (1,000 records, 1 s), but none larger than
-the window: it would never fill.
+Idiom: `await produce()` for each record and a window of futures (`systest.strategies.pipeline`), a task beside it that
+awaits `poll()`, `await flush()` and `await close()` at the end. Its default batches (1,000 records, 1 s), but none
+larger than the window: it would never fill.
 
-What it does with a record's fields: headers are refused by produce(); a timestamp makes its whole batch fail. It
-settles futures on a thread that does not wake the event loop; the harness's timer for the loop's lag, every 5 ms, does,
-so its latency looks a little better here than in a program that sits idle.
+Its documentation does without the polling task; acknowledgements are then noticed with the next batch or after the
+batches' timeout. Measured on the embedded broker: 250 records/s with 500 in flight, and 1,002 ms one at a time, against
+110,000 records/s and 0.2 ms with the task; at saturation 130,000 against 180,000 records/s.
+
+What it does with a record's fields: headers are refused by produce(); a timestamp makes its whole batch fail.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -22,15 +25,19 @@ from systest.strategies.pipeline import AsyncioStrategy, Polls
 from systest.worker.recorder import Recorder
 
 _DEFAULT_BATCH_SIZE = 1000
+_POLL_S = 0.1
 
 
 class ConfluentAioStrategy(AsyncioStrategy):
-    idiom = "await produce() per record, a window of futures, flush(), close(); its default batches"
+    idiom = "await produce() per record, a window of futures, a task that awaits poll(), flush(), close()"
     names = ArgumentNames(headers=None, timestamp=None)
     refusal_is_certain = False  # what it raises may be of the batch that this record completed
 
     def __init__(self) -> None:
         self._producer: Any = None
+        self._polling: asyncio.Task[None] | None = None
+        self._poll_calls = 0
+        self._polled_reports = 0
 
     @property
     def client(self) -> str:
@@ -44,6 +51,12 @@ class ConfluentAioStrategy(AsyncioStrategy):
         batch_size = min(_DEFAULT_BATCH_SIZE, job.spec.workload.in_flight)
         self._producer = AIOProducer(dict(job.spec.client), batch_size=batch_size)
         await require_topic_async(self._producer.list_topics, job)
+        self._polling = asyncio.create_task(self._poll())
+
+    async def _poll(self) -> None:
+        while True:
+            self._polled_reports += await self._producer.poll(_POLL_S)
+            self._poll_calls += 1
 
     def sender(self) -> Callable[..., Any]:
         produce: Callable[..., Any] = self._producer.produce
@@ -59,7 +72,10 @@ class ConfluentAioStrategy(AsyncioStrategy):
         await self._producer.purge()
 
     async def close(self) -> None:
+        if self._polling is not None:
+            self._polling.cancel()
         await self._producer.close()
 
     def polls(self) -> Polls:
-        return Polls(why_not="it polls on threads of its own and counts nothing")
+        why_not = {"poll_s": "it polls on threads of its own"}
+        return Polls(self._poll_calls, None, self._polled_reports, why_not)

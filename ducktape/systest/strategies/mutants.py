@@ -20,7 +20,7 @@ from systest.workloads.stream import IDENTITY, Placement, RecordStream
 MUTABLE = ("sync", "async")
 """The strategies that mutants are planted in."""
 EVERY = 97
-NEVER_CALLED = 1 << 40
+NEVER_CALLED = 1 << 30
 """Phantoms have sequence numbers from here on."""
 FAR_OFFSET = 1 << 40
 

@@ -18,9 +18,9 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from systest.history.columns import Outcome
 from systest.strategies.base import (
@@ -37,6 +37,8 @@ from systest.worker.protocol import CodePath
 from systest.worker.recorder import Recorder, outcome_of
 from systest.worker.resources import LagSampler
 
+_Count = TypeVar("_Count", int | None, float | None)
+
 _CLOSE_LIMIT_S = 20.0
 _STRAGGLERS_S = 1.0
 _LOOK_S_MIN = 0.001
@@ -50,21 +52,19 @@ def look_s_of(in_flight_max: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Polls:
-    """What a library counts of its poll(); None where it has or counts none, and `why_not` says why."""
+    """A library's calls of poll(), the caller's time in them, and the reports they served.
 
-    calls: int | None = None
-    seconds: float | None = None
-    reports: int | None = None
-    why_not: str = ""
+    What is None has the reason in `why_not`, by the names of `CodePath`.
+    """
 
-    def since(self, before: Polls) -> Polls:
-        if self.calls is None or self.seconds is None or self.reports is None:
-            return self
-        return Polls(
-            self.calls - (before.calls or 0),
-            self.seconds - (before.seconds or 0.0),
-            self.reports - (before.reports or 0),
-        )
+    calls: int | None
+    seconds: float | None
+    reports: int | None
+    why_not: Mapping[str, str] = field(default_factory=dict)
+
+
+def _since(before: _Count, now: _Count) -> _Count:
+    return None if before is None or now is None else now - before
 
 
 class AsyncioStrategy(Strategy):
@@ -98,7 +98,7 @@ class AsyncioStrategy(Strategy):
 
     @abc.abstractmethod
     def polls(self) -> Polls:
-        """So far."""
+        """So far; asked when the measured time begins and when it is over."""
 
     def outcome_of(self, error: BaseException) -> Outcome:
         """What the exception in a future says about the log."""
@@ -113,11 +113,11 @@ class AsyncioStrategy(Strategy):
         work, schedule = job.spec.workload, job.schedule
         window = _Window(job.recorder, self.taker(job.recorder), self.outcome_of, work.in_flight)
         lag = LagSampler()
-        polls_before = Polls()
+        before = self.polls()
 
         def begin() -> None:
-            nonlocal polls_before
-            polls_before = self.polls()
+            nonlocal before
+            before = self.polls()
             lag.begin()
 
         schedule.at_begin(begin)
@@ -126,7 +126,7 @@ class AsyncioStrategy(Strategy):
         await asyncio.wait({sending}, timeout=deadline_s - time.monotonic())
         lag.end()
         schedule.end(window.sent)
-        polls = self.polls().since(polls_before)
+        now = self.polls()
         # A sender that still hangs in the library is left there: cancelling it would settle the record's future.
         if sending.done():
             sending.result()
@@ -137,13 +137,11 @@ class AsyncioStrategy(Strategy):
         path = CodePath(
             produce_calls=calls,
             produce_s=job.times.produce_s(calls),
-            poll_calls=polls.calls,
-            poll_s=polls.seconds,
-            polled_reports=polls.reports,
+            poll_calls=_since(before.calls, now.calls),
+            poll_s=_since(before.seconds, now.seconds),
+            polled_reports=_since(before.reports, now.reports),
             flush_s=job.times.flush_ns / 1e9,
-            why_not=dict.fromkeys(("poll_calls", "poll_s", "polled_reports"), polls.why_not)
-            if polls.why_not
-            else {},
+            why_not=now.why_not,
         )
         return Done(window.sent, path, resources, tuple(lag.lag_ns))
 

@@ -1,0 +1,77 @@
+"""Each planted defect is really there, and nothing else is: judged from the log as any round is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from systest.checks import Expectation, Kind, judge
+from systest.history.load import load_log, load_send
+from systest.strategies.mutants import MUTABLE, MUTANTS
+from systest.worker.spec import ProduceSpec
+from systest.workloads.stream import Placement
+
+SpecOf = Callable[..., ProduceSpec]
+RECORDS = 1_000
+PLACEMENTS = {
+    Placement.PARTITION: {"placement": Placement.PARTITION, "headers": True},
+    Placement.KEY: {"placement": Placement.KEY, "keys": 50},
+}
+
+
+def test_mutants__are_named_after_the_anomalies() -> None:
+    assert tuple(kind.value for kind in Kind) == MUTANTS
+
+
+@pytest.mark.parametrize("mutant", [None, *MUTANTS])
+@pytest.mark.parametrize("strategy", MUTABLE)
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_mutant__on_a_real_broker__has_its_own_defect_alone(
+    workers: Any,
+    spec_of: SpecOf,
+    read_spec_of: Callable[[ProduceSpec], Any],
+    mutant: str | None,
+    strategy: str,
+    placement: Placement,
+) -> None:
+    spec = spec_of(
+        strategy,
+        mutant=mutant,
+        stream=PLACEMENTS[placement],
+        client={"partitioner": "murmur2_random"},
+        work={"warmup_s": 0.0, "duration_s": 5.0, "records_max": RECORDS},
+    )
+    ended = workers.run(spec)
+    assert ended.status == 0, ended.stderr
+    assert ended.summary.records == RECORDS
+    reading = read_spec_of(spec)
+    assert workers.run(reading).status == 0
+    judgement = judge(
+        [load_send(Path(spec.directory), spec.stream)],
+        load_log(Path(reading.directory)),
+        Expectation(idempotent=True, murmur2_keys=True),
+    )
+    assert [anomaly.kind.value for anomaly in judgement.anomalies] == ([mutant] if mutant else [])
+
+
+@pytest.mark.parametrize("mutant", ["reorder", "wrong-future"])
+def test_mutant__that_holds_a_record_back__refuses_one_at_a_time(
+    workers: Any, spec_of: SpecOf, mutant: str
+) -> None:
+    ended = workers.run(spec_of("async", "one-at-a-time", mutant=mutant))
+    assert ended.status == 1
+    assert "2 records in flight" in ended.error
+
+
+def test_misplaced__records_without_a_place__refuses(workers: Any, spec_of: SpecOf) -> None:
+    ended = workers.run(spec_of("sync", mutant="misplaced"))
+    assert "placed by key or partition" in ended.error
+
+
+def test_mutant__of_a_strategy_without_any__is_one_error(workers: Any, spec_of: SpecOf) -> None:
+    ended = workers.run(spec_of("aiokafka", mutant="corrupt"))
+    assert ended.status == 1
+    assert "sync and async only" in ended.error
