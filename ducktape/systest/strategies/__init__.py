@@ -45,7 +45,7 @@ def command(name: str, python: str, spec_path: str) -> list[str]:
     if name == JAVA:
         from systest.strategies import java
 
-        return java.command(spec_path)
+        return java.command(python, spec_path)
     return [python, "-m", "systest.worker", spec_path]
 
 

@@ -21,7 +21,10 @@ from systest.workloads.stream import Placement
 
 STRATEGIES = ["sync", "async", "confluent-aio", "aiokafka"]
 WORKLOADS = ["saturate", "window:500", "one-at-a-time"]
-UNMEASURED = {"confluent-aio": {"poll_s"}, "aiokafka": {"poll_calls", "poll_s", "polled_reports"}}
+UNMEASURED = {
+    "confluent-aio": {"poll_s", "polled_reports"},
+    "aiokafka": {"poll_calls", "poll_s", "polled_reports"},
+}
 NOBODY = "127.0.0.1:1"
 
 SpecOf = Callable[..., ProduceSpec]

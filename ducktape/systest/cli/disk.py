@@ -1,0 +1,27 @@
+"""Whether there is room for a run: its brokers' logs and its histories go to the temporary directory."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+WANTED_GIB = 2.0
+
+
+def free_gib(directory: Path) -> float:
+    """Free space where the directory is, or would be made."""
+    there = directory.resolve()
+    while not there.exists():
+        there = there.parent
+    return shutil.disk_usage(there).free / 2**30
+
+
+def shortage(directory: Path) -> str | None:
+    """One sentence if a run might not fit, saying what to do; None if it does."""
+    free = free_gib(directory)
+    if free >= WANTED_GIB:
+        return None
+    return (
+        f"{directory} has {free:.1f} GiB free and a run needs {WANTED_GIB:.0f}; free some, "
+        "or choose a larger disk with TMPDIR (data) or --results-root (reports)"
+    )

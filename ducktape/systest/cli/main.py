@@ -1,0 +1,35 @@
+"""The command `systest`: what a person at a terminal does with the system tests."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from systest.cli import doctor, kafka_up, run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit status. Bad arguments end in SystemExit(2), as argparse has it."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="systest", description="System tests for producers of Apache Kafka, and what they need."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module, summary in (
+        ("run", run, "compare producers, or run system tests"),
+        ("doctor", doctor, "say what this machine can do, and what to do about what it can't"),
+        ("kafka", kafka_up, "start a throw-away Kafka, or fetch what it needs"),
+    ):
+        command = commands.add_parser(
+            name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        )
+        module.add_arguments(command)
+        command.set_defaults(main=module.main)
+    args, rest = parser.parse_known_args(arguments)
+    if args.command == "run":
+        args.rest = rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    status: int = args.main(args)
+    return status

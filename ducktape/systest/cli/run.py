@@ -1,0 +1,229 @@
+"""`systest run`, behind `./run_ducktape.sh`: the comparison of producers, or any ducktape tests, in one command.
+
+It checks what can be checked before anything starts, so that bad input ends in one sentence; hands the options
+to ducktape as globals and becomes its runner; and prints the tables that the tests wrote. ducktape's own
+arguments pass through; without a test path among them, the main job runs and only its progress shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ducktape.command_line import main as ducktape
+from ducktape.command_line.parse_args import create_ducktape_parser
+
+from systest.cli import disk
+from systest.distribution import DistributionUnavailable, ensure
+from systest.options import RunOptions, broker_kind
+from systest.progress import say
+from systest.reports import RunResult, terminal
+from systest.services.broker import BrokerError, BrokerKind
+from systest.services.external import ExternalKafka
+from systest.strategies import JAVA, java
+
+MAIN_JOB = "tests/ducktape/performance/comparison_test.py"
+_LOCAL_CLUSTER = "systest.clusters.local.LocalCluster"
+_JSON_CLUSTER = "ducktape.cluster.json.JsonCluster"
+
+_EPILOG = f"""\
+Whatever else is given goes to ducktape: test paths, suites, --max-parallel, --repeat, --results-root ...
+Without a test path the main job runs: {MAIN_JOB}.
+
+examples:
+  ./run_ducktape.sh
+      compare all strategies on a real Kafka that this starts itself
+  ./run_ducktape.sh --strategies sync,async --workload one-at-a-time --rounds 6
+      two of them, each record awaited before the next, six rounds each
+  ./run_ducktape.sh --broker external --bootstrap-server broker:9092 --client-config client.properties
+      on a cluster that is there already; the file holds librdkafka's settings, such as sasl.password=...
+  ./run_ducktape.sh tests/ducktape/delivery
+      the system tests of one area instead
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `systest run`; ducktape's come beside them."""
+    defaults = RunOptions()
+    parser.usage = "./run_ducktape.sh [options] [ducktape's arguments]"
+    parser.epilog = _EPILOG
+    add = parser.add_argument
+    add("--broker", metavar="KIND", help="kafka (default), embedded (inside librdkafka) or external")
+    add("--bootstrap-server", metavar="HOST:PORT", default="", help="address of an external cluster")
+    add("--client-config", metavar="FILE", default="", help="client properties for an external cluster")
+    add("--brokers", metavar="N", type=int, default=defaults.brokers, help="brokers to start (default: 1)")
+    add(
+        "--cluster",
+        metavar="WHERE",
+        default="local",
+        help="local (default), a ducktape cluster class, or a JSON file of ssh accounts",
+    )
+    add(
+        "--strategies",
+        metavar="A,B,...",
+        default=",".join(defaults.strategies),
+        help="producers to compare (default: %(default)s)",
+    )
+    add(
+        "--workload",
+        metavar="NAME",
+        default=defaults.workload,
+        help="saturate (default), one-at-a-time, or window:N for N records in flight",
+    )
+    add(
+        "--duration",
+        metavar="SECONDS",
+        type=float,
+        default=defaults.duration_s,
+        help="measured time of a round (default: %(default)s)",
+    )
+    add(
+        "--rounds",
+        metavar="N",
+        type=int,
+        default=defaults.rounds,
+        help="how often each strategy is measured, interleaved (default: %(default)s)",
+    )
+    add("--seed", metavar="N", type=int, help="decides the order within each round (default: a new one)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Exit status: 0 only if every test passed and so every check held; 2 for input that can't be run."""
+    rest = create_ducktape_parser().parse_args(args.rest)
+    is_main_job = rest.test_path == create_ducktape_parser().get_default("test_path")
+    try:
+        _check_files(rest)
+        options = _prepared(_options(args), broker_chosen=args.broker is not None)
+    except (ValueError, BrokerError, DistributionUnavailable) as error:
+        print(f"run_ducktape: {error}", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="systest-run-") as directory:
+        index = Path(directory, "index")
+        user_globals = {**replace(options, index=str(index)).to_globals(), **_user_globals(rest.globals)}
+        command = [*args.rest, *_cluster(args.cluster), "--globals", json.dumps(user_globals)]
+        with _quiet(Path(directory, "said")) if is_main_job else contextlib.nullcontext():
+            status = _run([MAIN_JOB, *command] if is_main_job else command)
+        for report in index.read_text().splitlines() if index.exists() else []:
+            _show(Path(report))
+    return status
+
+
+def _options(args: argparse.Namespace) -> RunOptions:
+    return RunOptions(
+        broker=broker_kind(args.broker or BrokerKind.KAFKA.value),
+        brokers=args.brokers,
+        bootstrap_server=args.bootstrap_server,
+        client_config=str(Path(args.client_config).resolve()) if args.client_config else "",
+        strategies=tuple(name.strip() for name in args.strategies.split(",") if name.strip()),
+        workload=args.workload,
+        duration_s=args.duration,
+        rounds=args.rounds,
+        **({} if args.seed is None else {"seed": args.seed}),
+    )
+
+
+def _check_files(rest: argparse.Namespace) -> None:
+    if not Path(MAIN_JOB).exists():
+        raise ValueError(f"there is no {MAIN_JOB} here; run this in the repository's root directory")
+    for directory in (tempfile.gettempdir(), rest.results_root):
+        if (reason := disk.shortage(Path(directory))) is not None:
+            raise ValueError(reason)
+    for suite in rest.test_path:
+        if suite.endswith((".yml", ".yaml")):
+            _check_suite(Path(suite))
+
+
+def _check_suite(suite: Path) -> None:
+    try:
+        content = yaml.safe_load(suite.read_text("utf-8"))
+    except yaml.MarkedYAMLError as error:
+        where = "" if error.problem_mark is None else f" in line {error.problem_mark.line + 1}"
+        raise ValueError(f"the suite {suite} is not YAML{where}: {error.problem}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"the suite {suite} can't be read: {error}") from error
+    match content:
+        case dict():
+            return
+        case _:
+            raise ValueError(f"the suite {suite} names no tests; write `name: [path, ...]`")
+
+
+def _prepared(options: RunOptions, broker_chosen: bool) -> RunOptions:
+    """The options that can be run here, with everything fetched and every address tried.
+
+    Falls back to the embedded broker if Kafka can't be had and the user did not insist on it, and says so here
+    and in the result. Raises DistributionUnavailable or BrokerError if there is no such way out.
+    """
+    if options.broker is BrokerKind.EXTERNAL:
+        ExternalKafka(options.bootstrap_server, options.client_config or None)
+    try:
+        if options.broker is BrokerKind.KAFKA:
+            ensure(say)
+        if JAVA in options.strategies:
+            java.prepare(say)
+    except DistributionUnavailable as error:
+        if broker_chosen and options.broker is BrokerKind.KAFKA:
+            raise
+        return _without_java(options, str(error))
+    return options
+
+
+def _without_java(options: RunOptions, reason: str) -> RunOptions:
+    notes = list(options.notes)
+    if options.broker is BrokerKind.KAFKA:
+        notes.append(f"Kafka can't be had ({reason}), so this runs on the embedded broker.")
+        options = replace(options, broker=BrokerKind.EMBEDDED, brokers=1)
+    if JAVA in options.strategies:
+        notes.append(f"The strategy {JAVA} is left out: its client can't be had ({reason}).")
+    for note in notes:
+        say(note)
+    left = tuple(name for name in options.strategies if name != JAVA)
+    return replace(options, strategies=left, notes=tuple(notes))
+
+
+def _cluster(where: str) -> list[str]:
+    if where == "local":
+        return ["--cluster", _LOCAL_CLUSTER]
+    if where.endswith(".json") or Path(where).exists():
+        return ["--cluster", _JSON_CLUSTER, "--cluster-file", where]
+    return ["--cluster", where]
+
+
+def _user_globals(text: str | None) -> dict[str, Any]:
+    return dict(ducktape.get_user_defined_globals(text))
+
+
+def _run(command: list[str]) -> int:
+    """ducktape, in this process: it is the runner that a signal to this command must reach."""
+    argv, sys.argv = sys.argv, ["ducktape", *command]
+    try:
+        ducktape.main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    finally:
+        sys.argv = argv
+    return 0
+
+
+@contextlib.contextmanager
+def _quiet(said: Path) -> Iterator[None]:
+    """Keeps what ducktape prints off the terminal; its session log has it all."""
+    with said.open("w") as out, contextlib.redirect_stdout(out):
+        yield
+
+
+def _show(report: Path) -> None:
+    result = RunResult.from_json(report.read_text("utf-8"))
+    print(terminal(result, shutil.get_terminal_size((160, 24)).columns))
+    for file in sorted(report.parent.glob(f"{report.stem}.*")):
+        print(os.path.relpath(file))

@@ -1,0 +1,102 @@
+"""The main job: strategies take turns on one broker, and what came of it as a `RunResult`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+
+from systest import strategies
+from systest.options import RunOptions
+from systest.reports import RoundResult, RunResult, StrategyResult
+from systest.rounds import Round, RoundPlan, RoundPlayer, client_settings
+from systest.services.broker import Broker, BrokerKind, Capability
+
+# The embedded broker keeps 5 MiB a partition.
+_PARTITIONS: Mapping[BrokerKind, int] = {BrokerKind.KAFKA: 6, BrokerKind.EXTERNAL: 6, BrokerKind.EMBEDDED: 24}
+
+Say = Callable[[str], None]
+
+
+def play_comparison(options: RunOptions, broker: Broker, player: RoundPlayer, say: Say) -> RunResult:
+    """Every strategy once a round, in an order that chance decides anew for each round.
+
+    A round whose checks do not hold is part of the result; one that can't be played to its end raises what
+    `RoundPlayer.play` does.
+
+    Args:
+        options: what the user asked for.
+        broker: a started one.
+        player: on that broker.
+        say: is told of each round in a line.
+    """
+    started, began_s = datetime.now(timezone.utc), time.monotonic()
+    work, partitions = options.work(), _PARTITIONS[broker.kind]
+    plans = {name: RoundPlan(name, work, partitions) for name in options.strategies}
+    played: dict[str, list[RoundResult]] = {name: [] for name in options.strategies}
+    told: dict[str, Round] = {}
+    position, count = 0, options.rounds * len(plans)
+    for order in orders(options):
+        for name in order:
+            position += 1
+            outcome = player.play(plans[name])
+            result = round_result(position, outcome)
+            played[name].append(result)
+            told[name] = outcome
+            say(_progress(position, count, name, result))
+    stream = told[options.strategies[0]].stream
+    replicas = f"{player.replicas} replica{'s' if player.replicas > 1 else ''}"
+    return RunResult(
+        started=started.isoformat(timespec="seconds"),
+        took_s=time.monotonic() - began_s,
+        broker=broker.description,
+        machine=f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
+        notes=(*options.notes, *_limits(broker)),
+        workload=work,
+        topic=f"values of {stream.value_bytes} bytes, {partitions} partitions, {replicas}",
+        client=client_settings(plans[options.strategies[0]]),
+        seed=options.seed,
+        yardstick=strategies.YARDSTICK if strategies.YARDSTICK in plans else options.strategies[0],
+        strategies=tuple(
+            StrategyResult(name, told[name].ready[0].client, told[name].ready[0].idiom, tuple(rounds))
+            for name, rounds in played.items()
+        ),
+    )
+
+
+def orders(options: RunOptions) -> list[tuple[str, ...]]:
+    """The order of strategies in each round, decided by the seed."""
+    chance = random.Random(options.seed)
+    return [tuple(chance.sample(options.strategies, len(options.strategies))) for _ in range(options.rounds)]
+
+
+def round_result(position: int, played: Round) -> RoundResult:
+    """What of a round belongs in a report."""
+    judgement = played.judgement
+    return RoundResult(
+        position=position,
+        verdict=judgement.verdict.value,
+        problems=tuple(played.problems()),
+        acked=judgement.acked,
+        failed=judgement.failed,
+        unknown=judgement.unknown_outcomes,
+        in_log=judgement.in_log,
+        report_inversions=judgement.report_inversions,
+        figures=played.figures[0],
+    )
+
+
+def _progress(position: int, count: int, name: str, result: RoundResult) -> str:
+    figures = result.figures
+    latency = "" if figures.latency is None else f", p50 {figures.latency.p50_ms:.2f} ms"
+    verdict = "verified" if result.verdict == "pass" else f"NOT VERIFIED: {'; '.join(result.problems)}"
+    rate = f"{figures.throughput.records_per_s:,.0f} records/s"
+    return f"[{position:>{len(str(count))}}/{count}] {name:14}{rate:>20}{latency}, {verdict}"
+
+
+def _limits(broker: Broker) -> list[str]:
+    missing = broker.limits.get(Capability.UNLIMITED_LOG)
+    return [] if missing is None else [f"this broker can't {Capability.UNLIMITED_LOG.value}: {missing}"]

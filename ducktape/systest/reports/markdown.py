@@ -1,0 +1,42 @@
+"""The report in Markdown, for a pull request or a wiki: as the terminal's, with each figure's range."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from systest.metrics import Row
+from systest.reports import words
+from systest.reports.result import RunResult
+
+
+def markdown(result: RunResult) -> str:
+    """The whole report."""
+    rows = result.rows()
+    names = [each.name for each in result.strategies]
+    lines = ["# Comparison of producers", "", *(f"- {line}" for line in words.headline(result)), ""]
+    lines += [_line(["", *names, "best"]), _line(["---", *(["---:"] * len(names)), "---"])]
+    for group, members in groupby(rows, key=lambda row: row.metric.group):
+        lines.append(_line([f"**{group}**", *([""] * len(names)), ""]))
+        for row in members:
+            cells = [_cell(row, name, result.yardstick) for name in names]
+            lines.append(_line([row.metric.label, *cells, words.best(row, len(names))]))
+    lines += ["", f"{words.legend(result)} In brackets the least and the most of the rounds.", ""]
+    lines += [*(f"- {line}" for line in words.missing(rows)), "", "## Producers", ""]
+    lines += [f"- `{each.name}`: {each.client}; {each.idiom}" for each in result.strategies]
+    lines += ["", "## Read back and checked", ""]
+    for each in result.strategies:
+        lines.append(f"- `{each.name}`: {words.verification(each)}")
+        lines += [f"    - {problem}" for problem in words.problems(each)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(row: Row, strategy: str, yardstick: str) -> str:
+    cell = row.cells[strategy]
+    text = words.cell(row, strategy, yardstick).replace("  ", " ")
+    if cell.low is None or cell.high is None or cell.low == cell.high:
+        return text
+    return f"{text} ({words.number(cell.low)} to {words.number(cell.high)})"

@@ -1,0 +1,95 @@
+"""What the reports say in words, the same in each of them."""
+
+from __future__ import annotations
+
+from systest.metrics import Row
+from systest.metrics.comparison import ROUNDS_MIN
+from systest.reports.result import RunResult, StrategyResult
+
+
+def number(value: float) -> str:
+    """Three digits or more of it, and no more than help."""
+    size = abs(value)
+    if float(value).is_integer() or size >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+
+
+def headline(result: RunResult) -> list[str]:
+    """The broker, what it was asked, and what must be known besides."""
+    work = result.workload
+    rounds = max((len(each.rounds) for each in result.strategies), default=0)
+    settings = ", ".join(f"{name}={_setting(value)}" for name, value in result.client.items())
+    return [
+        f"broker: {result.broker}",
+        f"workload: {work.name}, {_in_flight(work.in_flight)}; {result.topic}",
+        f"client: {settings}",
+        f"rounds: {rounds} of {number(work.duration_s)} s each, after {number(work.warmup_s)} s to warm up; "
+        f"interleaved, order from seed {result.seed}; {result.machine}",
+        *(f"note: {note}" for note in result.notes),
+    ]
+
+
+_RATIO_GROUPS = frozenset({"throughput", "latency", "resources"})
+
+
+def cell(row: Row, strategy: str, yardstick: str) -> str:
+    """Median, and how many times the yardstick's it is where that says something."""
+    cell = row.cells[strategy]
+    with_ratio = strategy != yardstick and row.metric.group in _RATIO_GROUPS
+    if cell.median is None:
+        return "n/a"
+    return number(cell.median) + (f"  {cell.ratio:.2f}x" if with_ratio and cell.ratio is not None else "")
+
+
+def best(row: Row, strategies: int) -> str:
+    """The winner, or who shares the place."""
+    if not row.best:
+        return ""
+    if len(row.best) == 1:
+        return row.best[0]
+    return "tie" if len(row.best) == strategies else f"tie: {', '.join(row.best)}"
+
+
+def verification(strategy: StrategyResult) -> str:
+    """What the checks found, in a few words."""
+    acked = sum(each.acked for each in strategy.rounds)
+    if strategy.passed == len(strategy.rounds):
+        return f"{acked:,} acknowledged, all found in the log, no anomaly"
+    failed = [each.position for each in strategy.rounds if each.verdict != "pass"]
+    return f"NOT VERIFIED in {len(failed)} of {len(strategy.rounds)} rounds (position {', '.join(map(str, failed))})"
+
+
+def problems(strategy: StrategyResult) -> list[str]:
+    return [f"round {each.position}: {problem}" for each in strategy.rounds for problem in each.problems]
+
+
+def missing(rows: tuple[Row, ...]) -> list[str]:
+    """Why a strategy has no such figure, a line for each reason."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for strategy, cell in row.cells.items():
+            if cell.why_not:
+                reasons.setdefault((strategy, cell.why_not), []).append(row.metric.label)
+    return [
+        f"{strategy} has no {'; '.join(labels)}: {why_not}" for (strategy, why_not), labels in reasons.items()
+    ]
+
+
+def legend(result: RunResult) -> str:
+    text = f"Medians over the rounds; x is the ratio to {result.yardstick} in the same round."
+    if len(result.strategies) > 1:
+        text += (
+            " Best is whose every round beats every round of all others, else a tie."
+            if min(len(each.rounds) for each in result.strategies) >= ROUNDS_MIN
+            else f" No best is named with fewer than {ROUNDS_MIN} rounds: they don't show the noise."
+        )
+    return text
+
+
+def _in_flight(count: int) -> str:
+    return "one record in flight" if count == 1 else f"{count:,} records in flight"
+
+
+def _setting(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

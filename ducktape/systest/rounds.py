@@ -1,0 +1,266 @@
+"""A round: one strategy on one workload once, on a topic of its own, read back to its end and judged.
+
+This is where the parts meet: services do the work, checks judge its history, metrics draw figures from what the
+checks found in the log. Tests say what is promised of a round's judgement and figures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ducktape.tests.test import TestContext
+
+from systest.checks import Expectation, Judgement, Verdict, judge
+from systest.history.load import load_log, load_send
+from systest.metrics import RoundFigures, round_figures
+from systest.services.broker import Broker, BrokerError, BrokerKind, Capability
+from systest.services.worker import WorkerRun, WorkerService
+from systest.worker.protocol import Ready, Summary
+from systest.worker.spec import ProduceSpec, ReadSpec, Setting, Spec
+from systest.workloads.stream import Placement, RecordStream, run_number
+from systest.workloads.workload import Workload
+
+REPLICATION_FACTOR = 3
+_WRITE_LIMIT_S = 60.0
+_READ_LIMIT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class RoundPlan:
+    """What happens in a round.
+
+    Args:
+        strategy: name of the producer under test.
+        workload: what it is asked to do.
+        partitions: of the round's topic.
+        mutant: name of the defect to plant, None for the strategy as it is.
+        producers: how many workers run the strategy at once, each on a node of its own.
+        placement, keys, headers, timestamp_base_ms: see `RecordStream`.
+        identify_reports: whether each report says whose record it carries; costs the caller time.
+        client: client settings on top of `client_settings`.
+        isolation: how the log is read back.
+        drain_s: time that records in flight at the end may take to settle.
+    """
+
+    strategy: str
+    workload: Workload
+    partitions: int = 6
+    mutant: str | None = None
+    producers: int = 1
+    placement: Placement = Placement.ANY
+    keys: int = 0
+    headers: bool = False
+    timestamp_base_ms: int | None = None
+    identify_reports: bool = False
+    client: Mapping[str, Setting] | None = None
+    isolation: str = "read_uncommitted"
+    drain_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What happened, and what is to be thought of it; `figures` and `summaries` one a producer.
+
+    `stream` is the first producer's.
+    """
+
+    plan: RoundPlan
+    stream: RecordStream
+    ready: tuple[Ready, ...]
+    summaries: tuple[Summary, ...]
+    judgement: Judgement
+    figures: tuple[RoundFigures, ...]
+
+    def problems(self) -> list[str]:
+        """The anomalies with counter-examples, and what could not be shown; empty if everything held."""
+        found = [
+            f"{anomaly.kind.value} ({anomaly.count}): {' '.join(anomaly.examples)}"
+            for anomaly in self.judgement.anomalies
+        ]
+        return [*found, *self.judgement.unknown]
+
+    def assert_held(self) -> None:
+        """Raises AssertionError with the anomalies, or with why nothing could be proven."""
+        verdict = self.judgement.verdict
+        problems = "\n".join(self.problems())
+        assert verdict is Verdict.PASS, f"{self.plan.strategy}: {verdict.value}\n{problems}"
+
+
+def results_dir(context: TestContext) -> Path:
+    """Where the test's results go: ducktape shows and archives this directory."""
+    return Path(TestContext.results_dir(context, context.test_index))
+
+
+def client_settings(plan: RoundPlan) -> dict[str, Setting]:
+    """The configuration that every strategy gets, by librdkafka's names.
+
+    Safe delivery as Kafka's own client has it by default since 3.0 (acks=all, idempotence), a cheap codec, and a
+    linger that costs a caller who waits for each record nothing.
+    """
+    return {
+        "acks": "all",
+        "enable.idempotence": True,
+        "compression.type": "lz4",
+        "linger.ms": 0 if plan.workload.in_flight == 1 else 1,
+        "batch.size": 1_000_000,
+        **({"partitioner": "murmur2_random"} if plan.placement is Placement.KEY else {}),
+        **(plan.client or {}),
+    }
+
+
+class RoundPlayer:
+    """Plays rounds on one broker, one after the other, on nodes that it keeps."""
+
+    def __init__(self, context: TestContext, broker: Broker, producers: int = 1) -> None:
+        """
+        Args:
+            context: of the test.
+            broker: a started one.
+            producers: the most that any round will want.
+        """
+        self.run_id = uuid.uuid4().hex[:8]
+        self._context = context
+        self._broker = broker
+        self._producers = WorkerService(context, producers)
+        self._readers = WorkerService(context, 1)
+        self._numbers = itertools.count(1)
+        self.replicas = min(REPLICATION_FACTOR, broker.broker_count)
+        self._scratch = Path(self._producers.local_scratch_dir)
+
+    def play(self, plan: RoundPlan, during: Callable[[Sequence[WorkerRun]], None] | None = None) -> Round:
+        """One round, from making its topic to judging its log.
+
+        Args:
+            plan: what happens.
+            during: called once every producer is at work, in the middle of it; faults go here.
+
+        Raises:
+            WorkerFailed, BrokerError: the round could not be played to its end.
+        """
+        name = f"{next(self._numbers):03d}-{plan.strategy}" + (f"-{plan.mutant}" if plan.mutant else "")
+        topic = f"systest-{self.run_id}-{name}"
+        with self._topic(topic, plan.partitions), contextlib.ExitStack() as workers:
+            specs = self._specs(plan, topic)
+            runs = [
+                self._launch(self._producers, node, name, spec, workers)
+                for node, spec in zip(self._producers.nodes, specs, strict=False)
+            ]
+            ready = tuple(run.await_ready() for run in runs)
+            cpu_before_s = self._broker.broker_cpu_seconds()
+            if during is not None:
+                during(runs)
+            work = plan.workload
+            limit_s = work.warmup_s + work.duration_s + plan.drain_s + _WRITE_LIMIT_S
+            summaries = tuple(run.await_summary(limit_s, self._watch) for run in runs)
+            cpu_after_s = self._broker.broker_cpu_seconds()
+            reading = self._read(f"{name}-read", specs, plan, workers)
+            sends = [
+                load_send(run.fetch_history(self._scratch), spec.stream)
+                for run, spec in zip(runs, specs, strict=True)
+            ]
+            log = load_log(reading.fetch_history(self._scratch))
+            judgement = judge(sends, log, _expectation(specs[0]))
+            if judgement.verdict is not Verdict.PASS and plan.mutant is None:
+                self._keep_evidence(name, [*runs, reading])
+            broker_cpu_us = None
+            written = sum(int(np.count_nonzero(verified)) for verified in judgement.verified)
+            if cpu_before_s is not None and cpu_after_s is not None and written:
+                broker_cpu_us = (cpu_after_s - cpu_before_s) / written * 1e6
+            figures = tuple(
+                round_figures(send, verified, summary, broker_cpu_us)
+                for send, verified, summary in zip(sends, judgement.verified, summaries, strict=True)
+            )
+            return Round(plan, specs[0].stream, ready, summaries, judgement, figures)
+
+    @contextlib.contextmanager
+    def _topic(self, name: str, partitions: int) -> Iterator[None]:
+        broker = self._broker
+        broker.create_topic(name, partitions, self.replicas)
+        try:
+            yield
+        except BaseException:
+            # Our own broker goes as a whole, and may be the very thing that failed.
+            if broker.kind is BrokerKind.EXTERNAL:
+                with contextlib.suppress(BrokerError):
+                    broker.delete_topic(name)
+            raise
+        if Capability.DELETE_TOPICS not in broker.limits:
+            broker.delete_topic(name)
+
+    def _launch(
+        self, service: WorkerService, node: Any, name: str, spec: Spec, workers: contextlib.ExitStack
+    ) -> WorkerRun:
+        run = service.launch(node, name, spec)
+        workers.callback(run.discard)
+        return run
+
+    def _keep_evidence(self, name: str, runs: Sequence[WorkerRun]) -> None:
+        """Copies the histories and what the workers were to do into the test's results, to be looked into."""
+        kept = results_dir(self._context) / "evidence" / name
+        for run in runs:
+            shutil.copytree(run.fetch_history(self._scratch), kept / run.name)
+
+    def _watch(self) -> None:
+        # Asking somebody else's cluster would cost it more than it tells: its clients notice.
+        if self._broker.kind is not BrokerKind.EXTERNAL:
+            self._broker.assert_alive()
+
+    def _specs(self, plan: RoundPlan, topic: str) -> list[ProduceSpec]:
+        return [
+            ProduceSpec(
+                run_id=self.run_id,
+                strategy=plan.strategy,
+                mutant=plan.mutant,
+                stream=RecordStream(
+                    run=run_number(self.run_id),
+                    producer=number,
+                    topic=topic,
+                    partitions=plan.partitions,
+                    placement=plan.placement,
+                    keys=plan.keys,
+                    headers=plan.headers,
+                    timestamp_base_ms=plan.timestamp_base_ms,
+                ),
+                workload=plan.workload,
+                client={**self._connection(), **client_settings(plan)},
+                identify_reports=plan.identify_reports,
+                drain_s=plan.drain_s,
+                directory="",
+            )
+            for number in range(plan.producers)
+        ]
+
+    def _connection(self) -> dict[str, Setting]:
+        return {**self._broker.client_properties(), "bootstrap.servers": self._broker.bootstrap_servers()}
+
+    def _read(
+        self, name: str, specs: Sequence[ProduceSpec], plan: RoundPlan, workers: contextlib.ExitStack
+    ) -> WorkerRun:
+        spec = ReadSpec(
+            run_id=self.run_id,
+            topic=specs[0].stream.topic,
+            streams=tuple(spec.stream for spec in specs),
+            client=self._connection(),
+            isolation=plan.isolation,
+            timeout_s=_READ_LIMIT_S,
+            directory="",
+        )
+        run = self._launch(self._readers, self._readers.nodes[0], name, spec, workers)
+        run.await_ready()
+        run.await_summary(_READ_LIMIT_S + _WRITE_LIMIT_S, self._watch)
+        return run
+
+
+def _expectation(spec: ProduceSpec) -> Expectation:
+    return Expectation(
+        idempotent=bool(spec.client.get("enable.idempotence")),
+        murmur2_keys=spec.client.get("partitioner") == "murmur2_random",
+    )

@@ -1,0 +1,5 @@
+package systest;
+
+/** What the process used over the measured time. */
+record Resources(double cpuSeconds, long rssStartBytes, long rssEndBytes, long rssPeakBytes) {
+}

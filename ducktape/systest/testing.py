@@ -1,0 +1,53 @@
+"""What every system test starts from: the user's options, the broker they chose, rounds on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ducktape.tests.test import Test
+
+from systest.options import RunOptions
+from systest.rounds import RoundPlayer
+from systest.services.broker import Broker, BrokerKind
+from systest.services.embedded import EmbeddedBroker
+from systest.services.external import ExternalKafka
+from systest.services.kafka import KafkaService
+
+
+class SystemTest(Test):  # type: ignore[misc]  # ducktape has no types
+    """A ducktape test of this harness."""
+
+    @property
+    def options(self) -> RunOptions:
+        return RunOptions.from_globals(self.test_context.globals)
+
+    def start_broker(
+        self,
+        brokers: int | None = None,
+        *,
+        performance: bool = False,
+        overrides: Mapping[str, str] | None = None,
+    ) -> Broker:
+        """The broker that the user chose, ready for records.
+
+        Args:
+            brokers: how many this test needs; None for the user's choice.
+            performance: for figures rather than for correctness; starts slower.
+            overrides: Kafka's server properties, for a broker that this run starts.
+        """
+        options = self.options
+        count = options.brokers if brokers is None else brokers
+        if options.broker is BrokerKind.EXTERNAL:
+            return ExternalKafka(options.bootstrap_server, options.client_config or None)
+        if options.broker is BrokerKind.EMBEDDED:
+            embedded = EmbeddedBroker(self.test_context, count)
+            embedded.start()
+            return embedded
+        kafka = KafkaService(self.test_context, count, performance=performance, overrides=overrides)
+        kafka.start()
+        kafka.warm_up()
+        return kafka
+
+    def rounds_on(self, broker: Broker, producers: int = 1) -> RoundPlayer:
+        """Plays rounds on a started broker; `producers` is the most that any of them wants."""
+        return RoundPlayer(self.test_context, broker, producers)

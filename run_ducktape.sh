@@ -1,0 +1,7 @@
+#!/bin/sh
+# Compares producers on a real Kafka that it starts itself; needs only Python >= 3.10. See --help.
+set -eu
+cd -- "$(dirname -- "$0")"
+. ducktape/environment.sh
+environment systest
+exec "$python" -m systest run "$@"

@@ -1,0 +1,19 @@
+#!/bin/sh
+# All tests of this repository: lint, types, unit tests, and the system tests in their quick form on real Kafka.
+set -eu
+cd -- "$(dirname -- "$0")"
+. ducktape/environment.sh
+environment systest,dev
+
+step() {
+    echo
+    echo "== $1"
+    shift
+    "$@"
+}
+
+step "lint" "$python" -m ruff check .
+step "format" "$python" -m ruff format --check .
+step "types" "$python" -m mypy
+step "unit tests" "$python" -m pytest tests/unit
+step "system tests, quick form" "$python" -m systest run tests/ducktape/quick.yml

@@ -1,0 +1,61 @@
+"""What a strategy's caller was told is what the log holds, however records find their partitions."""
+
+from __future__ import annotations
+
+from ducktape.mark import matrix
+from ducktape.mark.resource import cluster
+
+from systest import strategies
+from systest.rounds import RoundPlan
+from systest.strategies.mutants import MUTANTS
+from systest.testing import SystemTest
+from systest.workloads.stream import Placement
+from systest.workloads.workload import Workload
+
+SHORT = Workload("window:2000", in_flight=2_000, duration_s=0.5, warmup_s=0.1, records_max=60_000)
+BRIEF = Workload("window:500", in_flight=500, duration_s=0.2, warmup_s=0.0, records_max=3_000)
+
+
+class DeliveryTest(SystemTest):
+    """No anomaly where none was planted; each planted one under its own name."""
+
+    @cluster(num_nodes=5)
+    @matrix(strategy=list(strategies.NAMES), brokers=[1, 3])
+    def test_strategy__every_placement__log_is_what_was_acknowledged(
+        self, strategy: str, brokers: int
+    ) -> None:
+        player = self.rounds_on(self.start_broker(brokers))
+        for placement in Placement:
+            keys = 1_000 if placement is Placement.KEY else 0
+            plan = RoundPlan(strategy, SHORT, placement=placement, keys=keys, identify_reports=True)
+            player.play(plan).assert_held()
+
+    @cluster(num_nodes=3)
+    @matrix(strategy=list(strategies.NAMES), rounds=[20])
+    def test_strategy__round_after_round__raises_no_anomaly(self, strategy: str, rounds: int) -> None:
+        player = self.rounds_on(self.start_broker())
+        for _ in range(rounds):
+            player.play(RoundPlan(strategy, SHORT, identify_reports=True)).assert_held()
+
+    @cluster(num_nodes=5)
+    @matrix(strategy=list(strategies.NAMES))
+    def test_several_producers__one_topic__each_finds_its_own(self, strategy: str) -> None:
+        player = self.rounds_on(self.start_broker(), producers=3)
+        plan = RoundPlan(strategy, SHORT, producers=3, identify_reports=True)
+        player.play(plan).assert_held()
+
+
+class MutantTest(SystemTest):
+    """A check that was never seen to fail proves nothing."""
+
+    @cluster(num_nodes=3)
+    @matrix(strategy=["sync", "async"])
+    def test_mutant__each__is_caught_under_its_own_name_alone(self, strategy: str) -> None:
+        player = self.rounds_on(self.start_broker())
+        found = {}
+        for mutant in MUTANTS:
+            plan = RoundPlan(
+                strategy, BRIEF, mutant=mutant, placement=Placement.PARTITION, identify_reports=True
+            )
+            found[mutant] = [anomaly.kind.value for anomaly in player.play(plan).judgement.anomalies]
+        assert found == {mutant: [mutant] for mutant in MUTANTS}

@@ -1,0 +1,29 @@
+"""The main job: how producers compare on one broker, with every record read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from systest.comparison import play_comparison
+from systest.progress import say
+from systest.reports import markdown
+from systest.rounds import results_dir
+from systest.testing import SystemTest
+
+
+class ComparisonTest(SystemTest):
+    """All strategies that the user chose, in interleaved rounds."""
+
+    # No @cluster: it takes every node, so that no other test runs beside it.
+    def test_strategies__take_turns__every_record_is_where_it_was_acknowledged(self) -> None:
+        options = self.options
+        broker = self.start_broker(performance=True)
+        say(f"broker: {broker.description}")
+        result = play_comparison(options, broker, self.rounds_on(broker), say)
+        report = results_dir(self.test_context) / "comparison.json"
+        report.write_text(result.to_json(), "utf-8")
+        report.with_suffix(".md").write_text(markdown(result), "utf-8")
+        if options.index:
+            with Path(options.index).open("a") as index:
+                index.write(f"{report}\n")
+        assert result.is_verified, "some check did not hold; see comparison.md"
