@@ -6,7 +6,7 @@ import os
 import platform
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 
 from systest import strategies
@@ -17,6 +17,8 @@ from systest.services.broker import Broker, BrokerKind, Capability
 
 # The embedded broker keeps 5 MiB a partition.
 _PARTITIONS: Mapping[BrokerKind, int] = {BrokerKind.KAFKA: 6, BrokerKind.EXTERNAL: 6, BrokerKind.EMBEDDED: 24}
+
+_WHOLE = 0.95
 
 Say = Callable[[str], None]
 
@@ -54,7 +56,7 @@ def play_comparison(options: RunOptions, broker: Broker, player: RoundPlayer, sa
         took_s=time.monotonic() - began_s,
         broker=broker.description,
         machine=f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
-        notes=(*options.notes, *_limits(broker)),
+        notes=(*options.notes, *_limits(broker), *_cut_short(options, played)),
         workload=work,
         topic=f"values of {stream.value_bytes} bytes, {partitions} partitions, {replicas}",
         client=client_settings(plans[options.strategies[0]]),
@@ -100,3 +102,18 @@ def _progress(position: int, count: int, name: str, result: RoundResult) -> str:
 def _limits(broker: Broker) -> list[str]:
     missing = broker.limits.get(Capability.UNLIMITED_LOG)
     return [] if missing is None else [f"this broker can't {Capability.UNLIMITED_LOG.value}: {missing}"]
+
+
+def _cut_short(options: RunOptions, played: Mapping[str, Sequence[RoundResult]]) -> list[str]:
+    work = options.work()
+    names = [
+        name
+        for name, rounds in played.items()
+        if min(each.figures.throughput.seconds for each in rounds) < _WHOLE * work.duration_s
+    ]
+    if not names:
+        return []
+    return [
+        f"a round ends after {work.records_max:,} records, and so before its time for {', '.join(names)}; "
+        "the figures are of the time that it took"
+    ]

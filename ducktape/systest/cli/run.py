@@ -166,29 +166,36 @@ def _prepared(options: RunOptions, broker_chosen: bool) -> RunOptions:
     """
     if options.broker is BrokerKind.EXTERNAL:
         ExternalKafka(options.bootstrap_server, options.client_config or None)
-    try:
-        if options.broker is BrokerKind.KAFKA:
+    if options.broker is BrokerKind.KAFKA:
+        try:
             ensure(say)
-        if JAVA in options.strategies:
-            java.prepare(say)
-    except DistributionUnavailable as error:
-        if broker_chosen and options.broker is BrokerKind.KAFKA:
-            raise
-        return _without_java(options, str(error))
+        except DistributionUnavailable as error:
+            if broker_chosen:
+                raise
+            options = _noted(
+                replace(options, broker=BrokerKind.EMBEDDED, brokers=1),
+                f"Kafka can't be had, so this runs on the embedded broker: {error}",
+            )
+    if JAVA in options.strategies and (reason := _no_java(options.broker)) is not None:
+        left = tuple(name for name in options.strategies if name != JAVA)
+        options = _noted(replace(options, strategies=left), f"The strategy {JAVA} is left out: {reason}")
     return options
 
 
-def _without_java(options: RunOptions, reason: str) -> RunOptions:
-    notes = list(options.notes)
-    if options.broker is BrokerKind.KAFKA:
-        notes.append(f"Kafka can't be had ({reason}), so this runs on the embedded broker.")
-        options = replace(options, broker=BrokerKind.EMBEDDED, brokers=1)
-    if JAVA in options.strategies:
-        notes.append(f"The strategy {JAVA} is left out: its client can't be had ({reason}).")
-    for note in notes:
-        say(note)
-    left = tuple(name for name in options.strategies if name != JAVA)
-    return replace(options, strategies=left, notes=tuple(notes))
+def _no_java(broker: BrokerKind) -> str | None:
+    if broker is BrokerKind.EMBEDDED:
+        return "the embedded broker does not answer Apache Kafka's own client."
+    try:
+        java.prepare(say)
+    except DistributionUnavailable as error:
+        return str(error)
+    return None
+
+
+def _noted(options: RunOptions, note: str) -> RunOptions:
+    """With a sentence that the user reads now and that stands in the result."""
+    say(note)
+    return replace(options, notes=(*options.notes, note))
 
 
 def _cluster(where: str) -> list[str]:

@@ -55,7 +55,12 @@ class MutantTest(SystemTest):
         found = {}
         for mutant in MUTANTS:
             plan = RoundPlan(
-                strategy, BRIEF, mutant=mutant, placement=Placement.PARTITION, identify_reports=True
+                strategy,
+                BRIEF,
+                mutant=mutant,
+                placement=Placement.PARTITION,
+                identify_reports=True,
+                drain_s=2.0,
             )
             found[mutant] = [anomaly.kind.value for anomaly in player.play(plan).judgement.anomalies]
         assert found == {mutant: [mutant] for mutant in MUTANTS}

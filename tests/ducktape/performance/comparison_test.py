@@ -6,7 +6,7 @@ from pathlib import Path
 
 from systest.comparison import play_comparison
 from systest.progress import say
-from systest.reports import markdown
+from systest.reports import RunResult, markdown
 from systest.rounds import results_dir
 from systest.testing import SystemTest
 
@@ -16,6 +16,14 @@ class ComparisonTest(SystemTest):
 
     # No @cluster: it takes every node, so that no other test runs beside it.
     def test_strategies__take_turns__every_record_is_where_it_was_acknowledged(self) -> None:
+        try:
+            result = self._compare()
+        except Exception as error:
+            say(f"the comparison could not be finished: {error}")
+            raise
+        assert result.is_verified, "some check did not hold; see comparison.md"
+
+    def _compare(self) -> RunResult:
         options = self.options
         broker = self.start_broker(performance=True)
         say(f"broker: {broker.description}")
@@ -26,4 +34,4 @@ class ComparisonTest(SystemTest):
         if options.index:
             with Path(options.index).open("a") as index:
                 index.write(f"{report}\n")
-        assert result.is_verified, "some check did not hold; see comparison.md"
+        return result
