@@ -253,12 +253,14 @@ class _Window:
 
     def look(self) -> None:
         """Learns the outcome of every record whose future is done."""
-        pending = self.pending
-        done = [record for record in pending if record[1].done()]
+        done: list[tuple[int, asyncio.Future[Any]]] = []
+        left: list[tuple[int, asyncio.Future[Any]]] = []
+        # Each is asked once: a library may settle futures on a thread of its own, between two questions.
+        for record in self.pending:
+            (done if record[1].done() else left).append(record)
         if done:
-            left = [record for record in pending if not record[1].done()]
-            pending.clear()
-            pending.extend(left)
+            self.pending.clear()
+            self.pending.extend(left)
         for sequence, future in done:
             self._learn(sequence, future)
 
