@@ -18,6 +18,8 @@ from systest.services.broker import Broker, BrokerKind, Capability
 # The embedded broker keeps 5 MiB a partition.
 _PARTITIONS: Mapping[BrokerKind, int] = {BrokerKind.KAFKA: 6, BrokerKind.EXTERNAL: 6, BrokerKind.EMBEDDED: 24}
 
+REPORT = "comparison.json"
+"""The file in a test's results that holds the result."""
 _WHOLE = 0.95
 
 Say = Callable[[str], None]

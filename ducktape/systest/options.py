@@ -38,7 +38,6 @@ class RunOptions:
         duration_s: measured time of a round.
         rounds: how often each strategy is measured.
         seed: decides the order of strategies within each round.
-        index: file to which each test that writes a report appends the report's path; "" for none.
 
     Raises:
         ValueError: one sentence saying what is wrong and what would be right.
@@ -54,7 +53,6 @@ class RunOptions:
     duration_s: float = 2.0
     rounds: int = 3
     seed: int = field(default_factory=_any_seed)
-    index: str = ""
 
     def __post_init__(self) -> None:
         for name in self.strategies:

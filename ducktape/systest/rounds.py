@@ -133,7 +133,6 @@ class RoundPlayer:
         self._readers = WorkerService(context, 1)
         self._numbers = itertools.count(1)
         self.replicas = min(REPLICATION_FACTOR, broker.broker_count)
-        self._scratch = Path(self._producers.local_scratch_dir)
 
     def play(self, plan: RoundPlan, during: Callable[[Sequence[WorkerRun]], None] | None = None) -> Round:
         """One round, from making its topic to judging its log.
@@ -163,10 +162,10 @@ class RoundPlayer:
             cpu_after_s = self._broker.broker_cpu_seconds()
             reading = self._read(f"{name}-read", specs, plan, workers)
             sends = [
-                load_send(run.fetch_history(self._scratch), spec.stream)
+                load_send(self._producers.fetch_history(run), spec.stream)
                 for run, spec in zip(runs, specs, strict=True)
             ]
-            log = load_log(reading.fetch_history(self._scratch))
+            log = load_log(self._readers.fetch_history(reading))
             judgement = judge(sends, log, _expectation(specs[0]))
             if judgement.verdict is not Verdict.PASS and plan.mutant is None:
                 self._keep_evidence(name, [*runs, reading])
@@ -206,7 +205,7 @@ class RoundPlayer:
         """Copies the histories and what the workers were to do into the test's results, to be looked into."""
         kept = results_dir(self._context) / "evidence" / name
         for run in runs:
-            shutil.copytree(run.fetch_history(self._scratch), kept / run.name)
+            shutil.copytree(self._readers.fetch_history(run), kept / run.name)
 
     def _watch(self) -> None:
         # Asking somebody else's cluster would cost it more than it tells: its clients notice.

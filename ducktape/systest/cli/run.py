@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ducktape.command_line import main as ducktape
 from ducktape.command_line.parse_args import create_ducktape_parser
 
 from systest.cli import disk
+from systest.comparison import REPORT
 from systest.distribution import DistributionUnavailable, ensure
 from systest.options import RunOptions, broker_kind
 from systest.progress import say
@@ -107,14 +108,12 @@ def main(args: argparse.Namespace) -> int:
     except (ValueError, BrokerError, DistributionUnavailable) as error:
         print(f"run_ducktape: {error}", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory(prefix="systest-run-") as directory:
-        index = Path(directory, "index")
-        user_globals = {**replace(options, index=str(index)).to_globals(), **_user_globals(rest.globals)}
-        command = [*args.rest, *_cluster(args.cluster), "--globals", json.dumps(user_globals)]
-        with _quiet(Path(directory, "said")) if is_main_job else contextlib.nullcontext():
-            status = _run([MAIN_JOB, *command] if is_main_job else command)
-        for report in index.read_text().splitlines() if index.exists() else []:
-            _show(Path(report))
+    user_globals = {**options.to_globals(), **_user_globals(rest.globals)}
+    command = [*args.rest, *_cluster(args.cluster), "--globals", json.dumps(user_globals)]
+    with contextlib.redirect_stdout(io.StringIO()) if is_main_job else contextlib.nullcontext():
+        status = _run([MAIN_JOB, *command] if is_main_job else command)
+    for report in sorted(Path(rest.results_root, "latest").resolve().glob(f"**/{REPORT}")):
+        _show(report)
     return status
 
 
@@ -220,13 +219,6 @@ def _run(command: list[str]) -> int:
     finally:
         sys.argv = argv
     return 0
-
-
-@contextlib.contextmanager
-def _quiet(said: Path) -> Iterator[None]:
-    """Keeps what ducktape prints off the terminal; its session log has it all."""
-    with said.open("w") as out, contextlib.redirect_stdout(out):
-        yield
 
 
 def _show(report: Path) -> None:

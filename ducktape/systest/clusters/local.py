@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from ducktape.cluster.cluster_spec import ClusterSpec
 from ducktape.cluster.node_container import NodeContainer
 
 from systest.clusters.account import LocalAccount
-from systest.clusters.reaper import reap
+from systest.clusters.reaper import reap, sign_in
 
 __all__ = ["LocalAccount", "LocalCluster"]
 
@@ -71,6 +72,8 @@ class LocalCluster(Cluster):  # type: ignore[misc]  # ducktape has no types
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        # ducktape forks for each test; such a process carries the environment of before, so it signs in.
+        os.register_at_fork(after_in_child=partial(sign_in, self.directory))
         atexit.register(self.close)
         self._lease, addresses = _lease(num_nodes)
         self._available_nodes = NodeContainer()

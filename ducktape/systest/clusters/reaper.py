@@ -1,6 +1,7 @@
 """Ends what a run left behind when its runner could not: after kill -9, a crash, a closed terminal.
 
-A run is a directory and the processes that carry its id in their environment, or descend from its runner. The
+A run is a directory and the processes that carry its id in their environment, that signed in there, or that descend
+from its runner. The
 reaper is a process of its own session that watches the runner; once that is gone it kills them all, removes the
 directory and ends. While the runner lives it only looks. It touches nothing of any other run.
 
@@ -9,6 +10,7 @@ directory and ends. While the runner lives it only looks. It touches nothing of 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -23,6 +25,8 @@ from systest.clusters.account import RUN_VARIABLE
 _LOOK_S = 0.5
 _SWEEPS_MAX = 50
 _SWEEP_S = 0.1
+_CLOCKS_APART_S = 0.1
+_SIGNED_IN = "fork-"
 
 
 def main(argv: list[str]) -> int:
@@ -51,11 +55,28 @@ def reap(directory: Path, run_id: str, known: Iterable[psutil.Process] = ()) -> 
     """
     rest = set(known)
     for _ in range(_SWEEPS_MAX):
-        left = [process for process in {*rest, *_marked(run_id)} if _kill(process)]
+        left = [process for process in {*rest, *_marked(run_id), *_signed_in(directory)} if _kill(process)]
         if not left:
             break
         time.sleep(_SWEEP_S)
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def sign_in(directory: Path) -> None:
+    """This process belongs to the run of this directory, if that is still there."""
+    with contextlib.suppress(OSError):
+        (directory / f"{_SIGNED_IN}{os.getpid()}").touch()
+
+
+def _signed_in(directory: Path) -> set[psutil.Process]:
+    found = set()
+    for file in directory.glob(f"{_SIGNED_IN}*"):
+        with contextlib.suppress(psutil.Error, OSError):
+            process = psutil.Process(int(file.name.removeprefix(_SIGNED_IN)))
+            # One that began later has the pid of one that is gone.
+            if process.create_time() <= file.stat().st_mtime + _CLOCKS_APART_S:
+                found.add(process)
+    return found
 
 
 def _owner(pid: int, created_s: float) -> psutil.Process | None:

@@ -218,7 +218,11 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         Raises BrokerNotReady if it has not loaded in time.
         """
         producer = confluent_kafka.Producer(
-            {"bootstrap.servers": self.bootstrap_servers(), "transactional.id": "systest-warm-up"}
+            {
+                "bootstrap.servers": self.bootstrap_servers(),
+                "transactional.id": "systest-warm-up",
+                "log_level": 2,  # that the coordinator still loads is what this waits for, and no news
+            }
         )
         try:
             producer.init_transactions(_WARM_UP_LIMIT_S)

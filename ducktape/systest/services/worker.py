@@ -72,7 +72,7 @@ class WorkerRun:
         self.ready: Ready | None = None
         self.progress: Progress | None = None
         self.summary: Summary | None = None
-        self._account = account
+        self.account = account
         self._read_bytes = 0
         self._unfinished_line = ""
         self._heard_s = time.monotonic()
@@ -130,27 +130,18 @@ class WorkerRun:
             time.sleep(_POLL_S / 10)
         return self.summary
 
-    def fetch_history(self, scratch: Path) -> Path:
-        """The directory of the history on this machine; copied to one in `scratch` if it is on another one."""
-        if isinstance(self._account, LocalAccount):
-            return Path(self.spec.directory)
-        destination = scratch / self.name
-        destination.mkdir(parents=True, exist_ok=True)
-        self._account.copy_from(f"{self.spec.directory}/.", str(destination))
-        return destination
-
     def discard(self) -> None:
         """Ends the worker if it runs, and removes its history; its logs stay for collection."""
         self.process.kill()
         directory = shlex.quote(self.spec.directory)
-        self._account.ssh(f"rm -rf {directory} {directory}.json")
+        self.account.ssh(f"rm -rf {directory} {directory}.json")
 
     def _reached(self, phase: Phase) -> bool:
         order = (Phase.STARTING, Phase.READY, Phase.MEASURING, Phase.DONE)
         return order.index(self.phase) >= order.index(phase)
 
     def _listen(self) -> None:
-        with contextlib.closing(self._account.open(self.process.stdout_path, "rb")) as stdout:
+        with contextlib.closing(self.account.open(self.process.stdout_path, "rb")) as stdout:
             stdout.seek(self._read_bytes)
             new: bytes = stdout.read()
         self._read_bytes += len(new)
@@ -229,6 +220,15 @@ class WorkerService(Service):  # type: ignore[misc]  # ducktape has no types
         process = NodeProcess.start(account, command, name=name, directory=logs)
         self._runs[node] = WorkerRun(name, account, process, spec)
         return self._runs[node]
+
+    def fetch_history(self, run: WorkerRun) -> Path:
+        """The directory of a run's history on this machine; a copy of it if the run was on another one."""
+        if isinstance(run.account, LocalAccount):
+            return Path(run.spec.directory)
+        copy = Path(self.local_scratch_dir) / run.name
+        copy.mkdir(parents=True, exist_ok=True)
+        run.account.copy_from(f"{run.spec.directory}/.", str(copy))
+        return copy
 
     def command(self, python: str, spec: Spec, spec_path: str) -> list[str]:
         """The command line that does the work of `spec`, which lies at `spec_path` on the node."""

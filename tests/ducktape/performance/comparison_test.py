@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from systest.comparison import play_comparison
+from systest.comparison import REPORT, play_comparison
 from systest.progress import say
 from systest.reports import RunResult, markdown
 from systest.rounds import results_dir
@@ -28,10 +26,7 @@ class ComparisonTest(SystemTest):
         broker = self.start_broker(performance=True)
         say(f"broker: {broker.description}")
         result = play_comparison(options, broker, self.rounds_on(broker), say)
-        report = results_dir(self.test_context) / "comparison.json"
+        report = results_dir(self.test_context) / REPORT
         report.write_text(result.to_json(), "utf-8")
         report.with_suffix(".md").write_text(markdown(result), "utf-8")
-        if options.index:
-            with Path(options.index).open("a") as index:
-                index.write(f"{report}\n")
         return result

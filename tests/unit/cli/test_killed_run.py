@@ -1,0 +1,86 @@
+"""A run that is killed leaves nothing: no process, no directory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[3]
+STARTED_LIMIT_S = 60.0
+GONE_LIMIT_S = 15.0
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A comparison on the embedded broker that would take a minute, in a directory for temporary files of its own."""
+    arguments = ["--broker", "embedded", "--strategies", "sync", "--duration", "20", "--results-root"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "systest", "run", *arguments, str(tmp_path / "results")],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_run__killed_at_work__leaves_no_process_and_no_directory(
+    run: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    await_worker(tmp_path)
+    run.kill()
+    assert_nothing_left(run, tmp_path)
+
+
+def test_run__ctrl_c_at_work__leaves_no_process_and_no_directory(
+    run: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    await_worker(tmp_path)
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal sends it: to all of them
+    assert_nothing_left(run, tmp_path)
+
+
+def assert_nothing_left(run: subprocess.Popen[str], directory: Path) -> None:
+    run.wait(GONE_LIMIT_S)
+    assert run.returncode != 0
+    deadline_s = time.monotonic() + GONE_LIMIT_S
+    while (left := leftovers(directory)) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    assert not left
+
+
+def await_worker(directory: Path) -> None:
+    """Returns once a producer is at work."""
+    deadline_s = time.monotonic() + STARTED_LIMIT_S
+    while not any("systest.worker" in line for line in processes_in(directory)):
+        assert time.monotonic() < deadline_s, "the run has not come to its first round"
+        time.sleep(0.1)
+
+
+def leftovers(directory: Path) -> list[str]:
+    return [*processes_in(directory), *(str(path) for path in directory.iterdir() if path.name != "results")]
+
+
+def processes_in(directory: Path) -> list[str]:
+    """Command lines of all processes whose temporary directory this is."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("TMPDIR") == str(directory) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:  # it ended meanwhile, or is somebody else's
+            continue
+    return found
