@@ -1,0 +1,85 @@
+"""Input that can't be run ends in one sentence and exit status 2, before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from systest.cli import disk
+from systest.cli.main import main
+
+NOBODY = "127.0.0.1:1"
+
+
+def sentence_of(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What `systest run` says about these arguments; one line, and nothing on stdout."""
+    assert main(["run", *arguments]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    line, newline, rest = err.partition("\n")
+    assert (newline, rest) == ("\n", "")
+    return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--strategies", "sync,asnyc"], "unknown strategy 'asnyc'; choose from sync, async"),
+        (["--strategies", "sync,sync"], "a strategy is named twice"),
+        (["--strategies", ","], "no strategy to run"),
+        (["--workload", "sprint"], "unknown workload 'sprint'; choose saturate, one-at-a-time or window:N"),
+        (["--workload", "window:0"], "unknown workload 'window:0'"),
+        (["--broker", "rabbit"], "unknown broker 'rabbit'; choose kafka, embedded, external"),
+        (["--rounds", "0"], "0 rounds can't be run"),
+        (["--brokers", "0"], "0 brokers can't be started"),
+        (["--duration", "0"], "a duration of 0.0 s can't be run"),
+        (["--bootstrap-server", NOBODY], "add --broker external"),
+        (["--broker", "external"], "add --bootstrap-server host:port"),
+        (["--broker", "external", "--bootstrap-server", NOBODY], NOBODY),
+        (
+            ["--broker", "external", "--bootstrap-server", NOBODY, "--client-config", "none.properties"],
+            "none.properties",
+        ),
+    ],
+)
+def test_option__that_cannot_be__is_named_with_what_would_be(
+    capfd: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert words in sentence_of(capfd, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("quick: [a, b\n", "is not YAML in line 2"),
+        ("- a\n- b\n", "names no tests"),
+        ("", "names no tests"),
+    ],
+)
+def test_suite__broken__is_named_with_the_line(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, content: str, words: str
+) -> None:
+    suite = tmp_path / "suite.yml"
+    suite.write_text(content)
+    sentence = sentence_of(capfd, str(suite))
+    assert str(suite) in sentence
+    assert words in sentence
+
+
+def test_suite__that_is_not_there__is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    assert "none.yml can't be read" in sentence_of(capfd, "none.yml")
+
+
+def test_disk__without_room__is_told_with_the_way_out(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "WANTED_GIB", 1e9)  # more than any disk has free
+    assert "choose a larger disk with TMPDIR" in sentence_of(capfd)
+
+
+def test_place__other_than_the_repository__is_told(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "run this in the repository's root directory" in sentence_of(capfd)
