@@ -110,10 +110,13 @@ def main(args: argparse.Namespace) -> int:
         return 2
     user_globals = {**options.to_globals(), **_user_globals(rest.globals)}
     command = [*args.rest, *_cluster(args.cluster), "--globals", json.dumps(user_globals)]
+    latest = Path(rest.results_root, "latest")
+    latest_before = latest.resolve()
     with contextlib.redirect_stdout(io.StringIO()) if is_main_job else contextlib.nullcontext():
         status = _run([MAIN_JOB, *command] if is_main_job else command)
-    for report in sorted(Path(rest.results_root, "latest").resolve().glob(f"**/{REPORT}")):
-        _show(report)
+    if latest.resolve() != latest_before:  # else it ended before its first test
+        for report in sorted(latest.resolve().glob(f"**/{REPORT}")):
+            _show(report)
     return status
 
 
