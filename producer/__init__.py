@@ -12,6 +12,7 @@ from producer.errors import (
     WrongLoopError,
 )
 from producer.message_batch import MessageBatch
+from producer.statistics import LatencyHistogram, ProducerStatistics
 
 __all__ = [
     "AIOProducer",
@@ -19,9 +20,11 @@ __all__ = [
     "BatchResult",
     "DeliveryFuture",
     "FatalTransactionError",
+    "LatencyHistogram",
     "MessageBatch",
     "ProducerClosedError",
     "ProducerFailedError",
+    "ProducerStatistics",
     "RetriableTransactionError",
     "TransactionError",
     "WrongLoopError",

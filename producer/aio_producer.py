@@ -17,6 +17,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import asdict
 from functools import partial
 from threading import get_ident
 from typing import Any, TypeVar
@@ -32,6 +33,7 @@ from producer.client_conf import client_conf
 from producer.errors import ProducerClosedError, WrongLoopError, transaction_error
 from producer.lifecycle import LifeCycle, State
 from producer.message_batch import PARTITIONER, MessageBatch, Record
+from producer.statistics import ProducerStatistics
 from producer.transaction import Transaction
 from producer.transport import PureTransport, choose_transport
 
@@ -526,31 +528,39 @@ class AIOProducer:
         """The batches that a hand-over now would make, of one topic or of all. Changes nothing."""
         return self._manager.preview(target_topic)
 
-    def get_batch_processor_stats(self) -> dict[str, int | float]:
-        """Counts since the start, except where named otherwise.
+    def statistics(self) -> ProducerStatistics:
+        """What the producer has done and what it holds, as one frozen value; cheap, and made when asked for.
 
-        `buffered`, `in_flight`, `unsettled`, `waiting` are of now; `reuse_ratio` is the share of pooled
-        callbacks that were used again; `records_per_batch` the mean; `poll_s` the seconds that the loop spent
-        in `polls` calls of poll(), callbacks included.
+        The hook for metrics: a collector asks when it is asked itself (docs/producer.md, "Metrics").
         """
         manager, executor, callbacks = self._manager, self._executor, self._callbacks
+        unsettled, buffered = manager.unsettled(), manager.buffered()
+        failed = callbacks.failures.total()
         pooled = callbacks.created + callbacks.reused
-        return {
-            "accepted": manager.accepted,
-            "settled": callbacks.settled,
-            "unsettled": manager.unsettled(),
-            "buffered": manager.buffered(),
-            "in_flight": manager.unsettled() - manager.buffered(),
-            "waiting": manager.waiting,
-            "batches": executor.batches,
-            "records_per_batch": executor.records / executor.batches if executor.batches else 0.0,
-            "queue_full": executor.queue_full,
-            "polls": executor.transport.polls,
-            "poll_s": executor.transport.poll_s,
-            "callbacks_created": callbacks.created,
-            "callbacks_reused": callbacks.reused,
-            "reuse_ratio": callbacks.reused / pooled if pooled else 0.0,
-        }
+        return ProducerStatistics(
+            accepted=manager.accepted,
+            settled=callbacks.settled,
+            acknowledged=callbacks.settled - failed,
+            failed=failed,
+            failures=dict(callbacks.failures),
+            unsettled=unsettled,
+            buffered=buffered,
+            in_flight=unsettled - buffered,
+            waiting=manager.waiting,
+            batches=executor.batches,
+            records_per_batch=executor.records / executor.batches if executor.batches else 0.0,
+            queue_full=executor.queue_full,
+            polls=executor.transport.polls,
+            poll_s=executor.transport.poll_s,
+            callbacks_created=callbacks.created,
+            callbacks_reused=callbacks.reused,
+            reuse_ratio=callbacks.reused / pooled if pooled else 0.0,
+            latency=callbacks.latencies.histogram(),
+        )
+
+    def get_batch_processor_stats(self) -> dict[str, Any]:
+        """`statistics()` as a dict: the proposal's name and shape for it."""
+        return asdict(self.statistics())
 
     # The end
 

@@ -19,23 +19,26 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from threading import get_ident
-from typing import Any, ClassVar
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
 from producer.message_batch import MessageBatch, Record, UnsentMessage
+from producer.statistics import LatencySampler
 
 OnDelivery = Callable[[KafkaError | None, Any], Awaitable[None] | None]
 ReportCallback = Callable[[KafkaError | None, Any], None]
 AddRecord = Callable[[str, int, Record, bool], None]
 
-REPORTS_BETWEEN_CLOCK_READS = 64
-_CLOCK_MASK = REPORTS_BETWEEN_CLOCK_READS - 1
+LOOK_MASK_MAX = 63
+"""At most so many records, less one, between two looks at the clock."""
+LOOK_S_MIN, LOOK_S_MAX = 0.0005, 0.002
+"""Looks closer together than the one become rarer, further apart than the other more frequent."""
 CALLBACK_POOL_MAX = 10_000
 BATCH_REPORT_POOL_MAX = 16
 BATCH_REPORT_SLOTS_MAX = 10_000
@@ -46,29 +49,37 @@ class StopServing(Exception):
 
 
 class DeliveryFuture(asyncio.Future[Any]):
-    """The future of one record's acknowledged Message, and the callback of that record's report.
-
-    Each producer has a subclass of its own, so that a future finds its manager without carrying a pointer to
-    it.
-    """
+    """The future of one record's acknowledged Message, and the callback of that record's report."""
 
     __slots__ = ()
-    manager: ClassVar[CallbackManager]
 
     def __call__(self, error: KafkaError | None, message: Any) -> None:
-        manager = self.manager
-        if manager.threads_serving and manager.caught_elsewhere(self, error, message):
-            return
-        manager.settled += 1
-        if error is None:
-            try:  # noqa: SIM105 (suppress() would cost every record as much as settling it)
-                self.set_result(message)
-            except asyncio.InvalidStateError:
-                pass  # the caller gave up the wait
-        else:
-            manager.fail(self, error)
-        if not manager.settled & _CLOCK_MASK:
-            manager.keep_budget()
+        """Take the record's report."""
+        raise NotImplementedError
+
+
+def _delivery_future_type(manager: CallbackManager) -> type[DeliveryFuture]:
+    """The type of one producer's futures, which know its manager without carrying a pointer to it."""
+
+    class BoundDeliveryFuture(DeliveryFuture):
+        __slots__ = ()
+
+        def __call__(self, error: KafkaError | None, message: Any) -> None:
+            if manager.threads_serving and manager.caught_elsewhere(self, error, message):
+                return
+            manager.settled += 1
+            if error is None:
+                try:  # noqa: SIM105 (suppress() would cost every record as much as settling it)
+                    self.set_result(message)
+                except asyncio.InvalidStateError:
+                    pass  # the caller gave up the wait
+            else:
+                manager.fail(self, error)
+                manager.count_failure(error)
+            if not manager.settled & manager.look_mask:
+                manager.look(message)
+
+    return BoundDeliveryFuture
 
 
 class FlushMark:
@@ -99,15 +110,15 @@ class ReusableMessageCallback:
         future, on_delivery, marks = self.future, self.on_delivery, self.marks
         self.future, self.on_delivery, self.marks = None, None, ()
         manager.release(self)
-        if future is not None and not future.done():
-            if error is None:
-                future.set_result(message)
-            else:
-                manager.fail(future, error)
-                if on_delivery is not None:
-                    future.exception()  # on_delivery hears of it: an unread future is no unheard failure
+        assert future is not None, "a callback is told once"
+        if error is not None:
+            manager.fail(future, error)
+            if on_delivery is not None and not future.cancelled():
+                future.exception()  # on_delivery hears of it: an unread future is no unheard failure
+        elif not future.done():
+            future.set_result(message)
         if on_delivery is None or (error is None and manager.only_failures):
-            manager.settle(marks)
+            manager.settle(marks, error, message)
         else:
             manager.call_later(on_delivery, error, message, marks)
 
@@ -130,6 +141,31 @@ class BatchResult:
         return not self.failures
 
 
+class BatchSlot:
+    """The callback of one record of a `produce_batch`: its place in the report."""
+
+    __slots__ = ("_index", "_report")
+
+    def __init__(self, report: BatchReport, index: int) -> None:
+        self._report = report
+        self._index = index
+
+    def __call__(self, error: KafkaError | None, message: Any) -> None:
+        report = self._report
+        manager = report.manager
+        if manager.threads_serving and manager.caught_elsewhere(self, error, message):
+            return
+        if error is not None or report.needs_more:
+            report.settle(self._index, error, message)
+            return
+        manager.settled += 1
+        report.remaining -= 1
+        if not report.remaining:
+            report.finish()
+        if not manager.settled & manager.look_mask:
+            manager.look(message)
+
+
 class BatchReport:
     """Collects the reports of one `produce_batch`. `slots[i]` is the callback of the record at index i.
 
@@ -137,28 +173,34 @@ class BatchReport:
     callback object.
     """
 
-    __slots__ = ("_count", "_failures", "_manager", "_remaining", "future", "marks", "on_delivery", "slots")
+    __slots__ = (
+        *("_count", "_failures", "_future", "_marks", "_on_delivery"),
+        *("manager", "needs_more", "remaining", "slots"),
+    )
 
     def __init__(self, manager: CallbackManager) -> None:
-        self._manager = manager
-        self.slots: list[ReportCallback] = []
-        self.future: asyncio.Future[BatchResult] | None = None
-        self.on_delivery: OnDelivery | None = None
-        self.marks: tuple[FlushMark, ...] = ()
-        self._count = self._remaining = 0
+        self.manager = manager
+        self.slots: list[BatchSlot] = []
+        self.needs_more = False
+        """Whether an acknowledgement concerns more than the count: an on_delivery, or a waiting flush."""
+        self.remaining = 0
+        self._count = 0
+        self._future: asyncio.Future[BatchResult] | None = None
+        self._on_delivery: OnDelivery | None = None
+        self._marks: tuple[FlushMark, ...] = ()
         self._failures: dict[int, BaseException] = {}
 
     def begin(self, count: int, future: asyncio.Future[BatchResult], on_delivery: OnDelivery | None) -> None:
         """Expect `count` outcomes, one an index."""
-        self.future, self.on_delivery = future, on_delivery
-        self._count = self._remaining = count
+        self._future, self._on_delivery, self._marks = future, on_delivery, self.manager.marks
+        self._count = self.remaining = count
         self._failures = {}
-        self.marks = self._manager.marks
-        self.slots.extend(partial(self._report, index) for index in range(len(self.slots), count))
+        self.needs_more = on_delivery is not None or bool(self._marks)
+        self.slots.extend(BatchSlot(self, index) for index in range(len(self.slots), count))
 
     def enter(self, topic: str, partition: int, record: Record, bulk: bool, add: AddRecord) -> None:
         """Add a record of the batch to the buffer."""
-        for mark in self.marks:
+        for mark in self._marks:
             mark.younger += 1
         add(topic, partition, record, bulk)
 
@@ -167,29 +209,30 @@ class BatchReport:
         self._failures[index] = reason
         self._one_less()
 
-    def _report(self, index: int, error: KafkaError | None, message: Any) -> None:
-        manager = self._manager
-        if manager.threads_serving and manager.caught_elsewhere(self.slots[index], error, message):
-            return
-        marks, on_delivery = self.marks, self.on_delivery
+    def settle(self, index: int, error: KafkaError | None, message: Any) -> None:
+        """Take an outcome that concerns more than the count."""
+        manager, marks, on_delivery = self.manager, self._marks, self._on_delivery
         if error is not None:
             manager.note_fatal(error)
             self._failures[index] = KafkaException(error)
         self._one_less()
         if on_delivery is None or (error is None and manager.only_failures):
-            manager.settle(marks)
+            manager.settle(marks, error, message)
         else:
             manager.call_later(on_delivery, error, message, marks)
 
-    def _one_less(self) -> None:
-        self._remaining -= 1
-        if self._remaining:
-            return
-        future, result = self.future, BatchResult(self._count, self._failures)
-        self.future, self.on_delivery, self.marks, self._failures = None, None, (), {}
-        self._manager.release_batch_report(self)
+    def finish(self) -> None:
+        """Every outcome is there: settle the future, and be free for another batch."""
+        future, result = self._future, BatchResult(self._count, self._failures)
+        self._future, self._on_delivery, self._marks, self._failures = None, None, (), {}
+        self.manager.release_batch_report(self)
         if future is not None and not future.done():
             future.set_result(result)
+
+    def _one_less(self) -> None:
+        self.remaining -= 1
+        if not self.remaining:
+            self.finish()
 
 
 class CallbackManager:
@@ -203,10 +246,14 @@ class CallbackManager:
         self.only_failures = only_failures
         """Whether on_delivery is to be called for failures alone (`delivery.report.only.error`)."""
         self._loop_thread = get_ident()
-        self.future_type: type[DeliveryFuture] = type(
-            "DeliveryFuture", (DeliveryFuture,), {"__slots__": (), "manager": self}
-        )
+        self.future_type = _delivery_future_type(self)
         self.settled = 0
+        self.failures: Counter[str] = Counter()
+        """Failed records by the name of their error."""
+        self.latencies = LatencySampler()
+        self.look_mask = 0
+        """`look` at a record when `settled & look_mask` is 0; a power of two less one."""
+        self._looked_s = 0.0
         self.threads_serving = 0
         """Other threads that may be in a call that serves reports; 0 spares the look at the thread."""
         self.on_caught: Callable[[], None] = lambda: None
@@ -277,13 +324,19 @@ class CallbackManager:
         if error.fatal():
             self.on_fatal(error)
 
-    def settle(self, marks: tuple[FlushMark, ...]) -> None:
+    def count_failure(self, error: KafkaError) -> None:
+        """Count a settled record as failed."""
+        self.failures[error.name()] += 1
+
+    def settle(self, marks: tuple[FlushMark, ...], error: KafkaError | None, message: Any) -> None:
         """Count one record as settled."""
         self.settled += 1
+        if error is not None:
+            self.count_failure(error)
         for mark in marks:
             mark.younger -= 1
-        if not self.settled & _CLOCK_MASK:
-            self.keep_budget()
+        if not self.settled & self.look_mask:
+            self.look(message)
 
     def refuse(self, batch: MessageBatch, record: Record, error: KafkaError) -> None:
         """Settle a record that librdkafka did not take and will therefore never report."""
@@ -306,9 +359,25 @@ class CallbackManager:
         """Outside poll() a settled report must not raise."""
         self._deadline_s = float("inf")
 
-    def keep_budget(self) -> None:
+    def look(self, message: Any) -> None:
+        """What is not done for every record: sample its latency, and keep the time budget by `keep_budget`.
+
+        At each record up to a thousand a second, then about so often.
+        """
+        now_s = time.monotonic()
+        since_s = now_s - self._looked_s
+        self._looked_s = now_s
+        if since_s < LOOK_S_MIN:
+            self.look_mask = min(2 * self.look_mask + 1, LOOK_MASK_MAX)
+        elif since_s > LOOK_S_MAX:
+            self.look_mask >>= 1
+        if message.error() is None and (latency_s := message.latency()) is not None:
+            self.latencies.add(latency_s)
+        self.keep_budget(now_s)
+
+    def keep_budget(self, now_s: float) -> None:
         """Raise StopServing when the time of this serving is spent."""
-        if time.monotonic() > self._deadline_s:
+        if now_s > self._deadline_s:
             raise StopServing
 
     def settle_caught(self) -> bool:
@@ -327,15 +396,15 @@ class CallbackManager:
     ) -> None:
         """Run on_delivery once poll() has returned; the record counts as settled then."""
         self._due.append((on_delivery, error, message, marks))
-        if not len(self._due) & _CLOCK_MASK:
-            self.keep_budget()
+        if not len(self._due) & LOOK_MASK_MAX:
+            self.keep_budget(time.monotonic())
 
     def run_due(self, until_s: float) -> bool:
         """Run the queued on_delivery calls until the monotonic time `until_s`; whether some are left."""
         due = self._due
         while due:
             on_delivery, error, message, marks = due.popleft()
-            self.settle(marks)
+            self.settle(marks, error, message)
             self._run(on_delivery, error, message)
             if time.monotonic() > until_s:
                 break

@@ -52,5 +52,5 @@ class AsyncStrategy(AsyncioStrategy):
         await self._producer.close(timeout=0)
 
     def polls(self) -> Polls:
-        stats = self._producer.get_batch_processor_stats()
-        return Polls(int(stats["polls"]), stats["poll_s"], int(stats["settled"]))
+        statistics = self._producer.statistics()
+        return Polls(statistics.polls, statistics.poll_s, statistics.settled)

@@ -8,6 +8,7 @@ from collections import deque
 from typing import Any
 
 import pytest
+from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,9 @@ from producer.buffer_timeout import BufferTimeoutManager
 from producer.callbacks import CallbackManager, StopServing
 from producer.message_batch import MessageBatch, create_message_batch
 from producer.threads import DaemonThreads
+
+MESSAGE = Message("t", value=b"1")
+OTHER_MESSAGE = Message("t", value=b"2")
 
 
 class Taking:
@@ -110,12 +114,12 @@ async def test_callbacks__pool__reuses_a_settled_callback_without_mixing_records
     told: list[Any] = []
     first, second = manager.future_type(loop=loop), manager.future_type(loop=loop)
     callback = manager.callback_for(first, lambda error, message: told.append(message))
-    callback(None, "one")
+    callback(None, MESSAGE)
     again = manager.callback_for(second, lambda error, message: told.append(message))
-    again(None, "two")
+    again(None, OTHER_MESSAGE)
     manager.run_due(float("inf"))
     assert again is callback
-    assert (await first, await second, told) == ("one", "two", ["one", "two"])
+    assert (await first, await second, told) == (MESSAGE, OTHER_MESSAGE, [MESSAGE, OTHER_MESSAGE])
     assert (manager.created, manager.reused, manager.settled) == (1, 1, 2)
     assert manager.callback_for(first, None) is first
 
@@ -132,7 +136,7 @@ async def test_callbacks__report_on_another_thread__is_kept_for_the_loop_and_sto
 
     def serve() -> None:
         try:
-            future(None, "message")
+            future(None, MESSAGE)
         except StopServing:
             stopped.append(True)
 
@@ -142,20 +146,30 @@ async def test_callbacks__report_on_another_thread__is_kept_for_the_loop_and_sto
     thread.join()
     assert (stopped, future.done(), manager.settled) == ([True], False, 0)
     manager.settle_caught()
-    assert (future.result(), manager.settled) == ("message", 1)
+    assert (future.result(), manager.settled) == (MESSAGE, 1)
 
 
 async def test_callbacks__budget_spent__the_raising_report_itself_is_settled() -> None:
     loop = asyncio.get_running_loop()
     manager = CallbackManager(loop)
     manager.serve_within(-1)
-    futures = [manager.future_type(loop=loop) for _ in range(64)]
-    for future in futures[:-1]:
-        future(None, "message")
+    future = manager.future_type(loop=loop)
     with pytest.raises(StopServing):
-        futures[-1](None, "message")
-    assert all(future.done() for future in futures)
-    assert manager.settled == 64
+        future(None, MESSAGE)
+    assert (future.result(), manager.settled) == (MESSAGE, 1)
+
+
+async def test_callbacks__many_reports_at_once__the_clock_is_read_for_one_in_64() -> None:
+    loop = asyncio.get_running_loop()
+    manager = CallbackManager(loop)
+    for _ in range(2_000):
+        manager.future_type(loop=loop)(None, MESSAGE)
+    manager.serve_within(-1)
+    before = manager.settled
+    with pytest.raises(StopServing):
+        for _ in range(64):
+            manager.future_type(loop=loop)(None, MESSAGE)
+    assert manager.settled > before + 1, "each report costs a look at the clock"
 
 
 async def test_buffer_timeout__not_all_taken__tries_again_until_all_is() -> None:

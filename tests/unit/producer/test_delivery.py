@@ -277,7 +277,7 @@ async def test_produce_batch__pooled_report_reused__results_stay_apart(make) -> 
         )
         assert (await good).ok
         assert sorted((await bad).failures) == [1]
-    assert producer.get_batch_processor_stats()["reuse_ratio"] > 0.5
+    assert producer.statistics().reuse_ratio > 0.5
 
 
 async def test_produce_batch__empty_or_all_poison__resolves_at_once(make) -> None:

@@ -59,7 +59,7 @@ async def test_order__tasks_waiting_for_a_full_queue__enter_in_the_order_of_thei
     tasks = [asyncio.create_task(one(number)) for number in range(60)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    waited = producer.get_batch_processor_stats()["waiting"] > 0
+    waited = producer.statistics().waiting > 0
     await asyncio.gather(*tasks)
     assert waited
     assert [int(message.value()) for message in broker.log(topic, 1)[0][1:]] == list(range(60))
@@ -75,7 +75,7 @@ async def test_queue_full_in_bytes__callers_wait__all_arrive_in_order(broker, ma
         value = b"%05d" % number + b" " * (9000 if number % 7 == 0 else 100)
         await producer.produce(topic, value, headers=headers)
     assert await producer.flush(20) == 0
-    assert producer.get_batch_processor_stats()["queue_full"] > 0
+    assert producer.statistics().queue_full > 0
     assert [int(message.value()) for message in broker.log(topic, 1)[0][1:]] == list(range(200))
 
 
@@ -118,7 +118,7 @@ async def test_cancel__while_waiting_in_line__record_is_not_queued_and_others_ar
     await producer.produce(topic, b"1")
     waiting = [asyncio.create_task(producer.produce(topic, b"%d" % number)) for number in (2, 3, 4)]
     await asyncio.sleep(0.01)
-    assert producer.get_batch_processor_stats()["waiting"] == 3
+    assert producer.statistics().waiting == 3
     waiting[1].cancel()
     await asyncio.wait(waiting)
     assert waiting[1].cancelled()
@@ -146,7 +146,7 @@ async def test_buffer__nobody_flushes__record_leaves_at_the_end_of_the_tick(make
     producer = make(batch_size=1000, buffer_timeout=timeout)
     futures = [await producer.produce("t", b"%d" % number) for number in range(10)]
     await asyncio.sleep(0)
-    assert producer.get_batch_processor_stats()["buffered"] == 0
+    assert producer.statistics().buffered == 0
     await asyncio.wait_for(asyncio.gather(*futures), 10)
 
 

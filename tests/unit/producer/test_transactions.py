@@ -76,7 +76,7 @@ async def test_produce__outside_a_transaction__that_future_fails(make) -> None:
     producer = make({"transactional.id": "c"}, executor=AtOnce())
     await producer.init_transactions(30)
     outside = [await producer.produce("t", b"1", on_delivery=lambda error, message: None) for _ in range(3)]
-    assert producer.get_batch_processor_stats()["buffered"] > 0, "something is to be in the buffer"
+    assert producer.statistics().buffered > 0, "something is to be in the buffer"
     await producer.begin_transaction()
     inside = await producer.produce("t", b"2")
     await producer.commit_transaction(30)
