@@ -82,6 +82,11 @@ def _delivery_future_type(manager: CallbackManager) -> type[DeliveryFuture]:
     return BoundDeliveryFuture
 
 
+CallbackPool = deque["ReusableMessageCallback"]
+_NOWHERE: CallbackPool = deque(maxlen=0)
+"""Where callbacks go that are one too many to be kept: what enters is dropped."""
+
+
 class FlushMark:
     """One waiting flush. `younger` counts the unsettled records that it does not wait for."""
 
@@ -95,10 +100,11 @@ class FlushMark:
 class ReusableMessageCallback:
     """The callback of a record that needs more than its future; pooled again once it was settled."""
 
-    __slots__ = ("_manager", "future", "marks", "on_delivery")
+    __slots__ = ("_manager", "_pool", "future", "marks", "on_delivery")
 
-    def __init__(self, manager: CallbackManager) -> None:
+    def __init__(self, manager: CallbackManager, pool: CallbackPool) -> None:
         self._manager = manager
+        self._pool = pool
         self.future: DeliveryFuture | None = None
         self.on_delivery: OnDelivery | None = None
         self.marks: tuple[FlushMark, ...] = ()
@@ -108,8 +114,9 @@ class ReusableMessageCallback:
         if manager.threads_serving and manager.caught_elsewhere(self, error, message):
             return
         future, on_delivery, marks = self.future, self.on_delivery, self.marks
-        self.future, self.on_delivery, self.marks = None, None, ()
-        manager.release(self)
+        self.future = self.on_delivery = None
+        self.marks = ()
+        self._pool.append(self)
         assert future is not None, "a callback is told once"
         if error is not None:
             manager.fail(future, error)
@@ -264,7 +271,8 @@ class CallbackManager:
         self._deadline_s = float("inf")
         self.marks: tuple[FlushMark, ...] = ()
         """The waiting flushes, which new records must remember."""
-        self._pool: list[ReusableMessageCallback] = []
+        self._pool: CallbackPool = deque()
+        self._pool_room = CALLBACK_POOL_MAX
         self._batch_pool: list[BatchReport] = []
         self._tasks: set[asyncio.Future[None]] = set()
         self._watchers: list[tuple[int, asyncio.Future[None]]] = []
@@ -282,8 +290,11 @@ class CallbackManager:
             callback = self._pool.pop()
         else:
             self.created += 1
-            callback = ReusableMessageCallback(self)
-        callback.future, callback.on_delivery, callback.marks = future, on_delivery, self.marks
+            self._pool_room -= 1
+            callback = ReusableMessageCallback(self, self._pool if self._pool_room >= 0 else _NOWHERE)
+        callback.future = future
+        callback.on_delivery = on_delivery
+        callback.marks = self.marks
         for mark in self.marks:
             mark.younger += 1
         return callback
@@ -300,11 +311,6 @@ class CallbackManager:
             report = BatchReport(self)
         report.begin(count, future, on_delivery)
         return report
-
-    def release(self, callback: ReusableMessageCallback) -> None:
-        """Take a settled callback back."""
-        if len(self._pool) < CALLBACK_POOL_MAX:
-            self._pool.append(callback)
 
     def release_batch_report(self, report: BatchReport) -> None:
         """Take a settled batch report back."""

@@ -12,6 +12,7 @@ from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from producer import callbacks
 from producer.batch_manager import ProducerBatchManager
 from producer.buffer_timeout import BufferTimeoutManager
 from producer.callbacks import CallbackManager, StopServing
@@ -122,6 +123,23 @@ async def test_callbacks__pool__reuses_a_settled_callback_without_mixing_records
     assert (await first, await second, told) == (MESSAGE, OTHER_MESSAGE, [MESSAGE, OTHER_MESSAGE])
     assert (manager.created, manager.reused, manager.settled) == (1, 1, 2)
     assert manager.callback_for(first, None) is first
+
+
+async def test_callbacks__more_at_once_than_the_pool_holds__are_told_and_dropped(monkeypatch) -> None:
+    monkeypatch.setattr(callbacks, "CALLBACK_POOL_MAX", 2)
+    loop = asyncio.get_running_loop()
+    manager = CallbackManager(loop)
+    told: list[Any] = []
+    for expected in ((5, 0), (8, 2)):
+        made = [
+            manager.callback_for(manager.future_type(loop=loop), lambda error, message: told.append(message))
+            for _ in range(5)
+        ]
+        for callback in made:
+            callback(None, MESSAGE)
+        assert (manager.created, manager.reused) == expected
+    manager.run_due(float("inf"))
+    assert len(told) == 10
 
 
 async def test_callbacks__report_on_another_thread__is_kept_for_the_loop_and_stops_the_thread() -> None:
