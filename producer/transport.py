@@ -9,8 +9,10 @@ poll(0) within a time budget: served on a worker thread each one would fight the
 lock. With few records in flight nobody knows when the next report comes, so a thread waits inside a blocking
 poll(). The first report's callback notices the wrong thread, keeps the report for the loop and raises, which
 makes librdkafka put the remaining ones back; the loop is woken and serves them. The thread waits again only
-when the loop asks it to. With many records in flight the loop looks itself, once a millisecond, and hands
-over to the thread when nothing came for a while.
+when the loop asks it to. Where the report is the only one that was outstanding, nothing need be put back:
+the thread stays for a moment, so that a caller with one record at a time costs no hand-over to the thread
+for each. With many records in flight the loop looks itself, once a millisecond, and hands over to the thread
+when nothing came for a while.
 """
 
 from __future__ import annotations
@@ -42,6 +44,8 @@ IN_FLIGHT_FEW = 256
 """Up to here the thread waits for the next report; above, the loop looks for it."""
 WAIT_S = 0.1
 """One blocking poll() of the thread. From 0.2 s on confluent-kafka polls on after a served event."""
+STAY_S = 0.02
+"""How long the thread stays in poll() after the only outstanding report: close() may have to wait for it."""
 IDLE_LOOK_S = 5.0
 """How often, with nothing in flight, events that nobody asked for are served, so that they cannot pile up."""
 EVENTS_WAIT_S = 0.05
@@ -276,7 +280,7 @@ class PureTransport:
         self.serve()
 
     def _caught(self) -> None:
-        if threading.get_ident() == self._thread.ident:
+        if threading.get_ident() == self._thread.ident and self._unsettled() > 1:
             raise StopServing
         self._tell_loop(self.serve)
 
@@ -294,13 +298,14 @@ class PureTransport:
         self._tell_loop(self._note_stopped)
 
     def _wait_for_report(self) -> None:
-        """Wait until a report was caught, or there is nothing left to wait for."""
+        """Wait until one of several outstanding reports was caught, or there is nothing left to wait for."""
+        served = 0
         with contextlib.suppress(StopServing):
-            while self._unsettled() or self._serves_events:
+            while served or self._unsettled() or self._serves_events:
                 if self._stopping or self._loop.is_closed():
                     return
                 try:
-                    self._poll(WAIT_S)
+                    served = self._poll(STAY_S if served else WAIT_S)
                 except KafkaException as fatal:
                     self._error_cb(fatal.args[0])
 
