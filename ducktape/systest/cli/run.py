@@ -24,6 +24,7 @@ from ducktape.command_line import main as ducktape
 from ducktape.command_line.parse_args import create_ducktape_parser
 
 from systest.cli import disk
+from systest.cli.runner import Runner
 from systest.comparison import REPORT
 from systest.distribution import DistributionUnavailable, ensure
 from systest.options import RunOptions, broker_kind
@@ -214,6 +215,7 @@ def _user_globals(text: str | None) -> dict[str, Any]:
 
 def _run(command: list[str]) -> int:
     """ducktape, in this process: it is the runner that a signal to this command must reach."""
+    ducktape.TestRunner = Runner  # its main has no argument for that
     argv, sys.argv = sys.argv, ["ducktape", *command]
     try:
         ducktape.main()

@@ -53,6 +53,49 @@ def test_run__ctrl_c_at_work__leaves_no_process_and_no_directory(
     assert_nothing_left(run, tmp_path)
 
 
+def test_run__terminated_at_work__ends_soon_and_leaves_nothing(
+    run: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    await_worker(tmp_path)
+    run.terminate()
+    assert_nothing_left(run, tmp_path)
+    assert run.returncode == 128 + signal.SIGTERM
+    assert words_of(run) == ["run_ducktape: ended by SIGTERM"]
+
+
+def test_run__terminated_with_a_test_that_does_not_end__ends_soon_and_leaves_nothing(
+    run: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    await_worker(tmp_path)
+    process_of_the_test(run).suspend()
+    run.terminate()
+    assert_nothing_left(run, tmp_path)
+    assert run.returncode == 128 + signal.SIGTERM
+
+
+def test_run__whose_test_process_is_killed__ends_soon_with_the_reason_and_leaves_nothing(
+    run: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    await_worker(tmp_path)
+    process_of_the_test(run).kill()
+    assert_nothing_left(run, tmp_path)
+    (sentence,) = words_of(run)
+    assert "died (SIGKILL)" in sentence
+
+
+def process_of_the_test(run: subprocess.Popen[str]) -> psutil.Process:
+    """The fork of the runner in which ducktape runs the test."""
+    command = psutil.Process(run.pid).cmdline()
+    (fork,) = (child for child in psutil.Process(run.pid).children() if child.cmdline() == command)
+    return fork
+
+
+def words_of(run: subprocess.Popen[str]) -> list[str]:
+    """What it said on stderr beside its progress."""
+    assert run.stderr is not None
+    return [line for line in run.stderr.read().splitlines() if not line.startswith(("broker: ", "["))]
+
+
 def assert_nothing_left(run: subprocess.Popen[str], directory: Path) -> None:
     run.wait(GONE_LIMIT_S)
     assert run.returncode != 0

@@ -1,0 +1,91 @@
+"""ducktape's runner, which waits for no test process that is gone and ends within seconds of SIGTERM.
+
+ducktape's own learns of a test's end by a message alone, and waits 30 minutes for that of a process that was
+killed; on SIGTERM it kills them all, and then waits. Here SIGTERM ends the tests as Ctrl-C does, so that they
+clean up after themselves on whatever cluster they run, and kills those that have not ended in time.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ducktape.tests.runner import Receiver, TestRunner
+
+from systest.progress import say
+
+_LOOK_MS = 200
+_SILENCE_LIMIT_MS = 1_800_000
+_TIDY_UP_S = 6.0
+
+
+class TestProcessDied(Exception):
+    """A test's process ended without a word, so nobody knows what came of the test."""
+
+
+class Runner(TestRunner):  # type: ignore[misc]  # ducktape has no types
+    """Takes the place of ducktape's."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.receiver: Receiver = _Receiver(self.receiver, self._look)
+        self._kill_s: float | None = None  # when those that still run are killed; set by SIGTERM
+
+    def run_all_tests(self) -> Any:
+        """As ducktape's; after a SIGTERM it raises SystemExit with the status that shells give such an end."""
+        results = super().run_all_tests()
+        if self._kill_s is not None:
+            say("run_ducktape: ended by SIGTERM")
+            raise SystemExit(128 + signal.SIGTERM)
+        return results
+
+    def _propagate_sigterm(self, signum: int, frame: object) -> None:
+        """ducktape's handler of SIGTERM; its forked test processes have it too, until they set their own."""
+        if os.getpid() != self.main_process_pid or self._kill_s is not None:
+            return
+        self.stop_testing = True
+        self._kill_s = time.monotonic() + _TIDY_UP_S
+        self._signal_tests(signal.SIGINT)
+
+    def _look(self) -> None:
+        """Called again and again while no test says anything. Raises TestProcessDied."""
+        if self._kill_s is not None and time.monotonic() > self._kill_s:
+            self._signal_tests(signal.SIGKILL)
+        for key in self.active_tests:
+            process = self._client_procs[key]
+            if not process.is_alive():
+                died = TestProcessDied(f"the process of {key.test_id} died ({_end_of(process)})")
+                if self._kill_s is None:
+                    say(f"run_ducktape: {died}; the run ends here")
+                raise died
+
+    def _signal_tests(self, number: signal.Signals) -> None:
+        for process in self._client_procs.values():
+            if process.is_alive():
+                os.kill(process.pid, number)
+
+
+class _Receiver(Receiver):  # type: ignore[misc]
+    """As ducktape's, looking around while it waits."""
+
+    def __init__(self, unused: Receiver, look: Callable[[], None]) -> None:
+        unused.close()
+        super().__init__(unused.min_port, unused.max_port)
+        self._look = look
+
+    def recv(self, timeout: int | None = None) -> Any:
+        """The next message of a test; `timeout` is in milliseconds, None for ducktape's own."""
+        limit_ms = _SILENCE_LIMIT_MS if timeout is None else timeout
+        deadline_s = time.monotonic() + limit_ms / 1000
+        while not self.socket.poll(_LOOK_MS) and time.monotonic() < deadline_s:
+            self._look()
+        return super().recv(timeout=1)  # raises if there still is none
+
+
+def _end_of(process: multiprocessing.Process) -> str:
+    code = process.exitcode
+    return signal.Signals(-code).name if code is not None and code < 0 else f"exit status {code}"
