@@ -292,6 +292,7 @@ class _Connection:
 
     def __init__(self, servers: str, properties: Mapping[str, str]) -> None:
         self._last_error: KafkaError | None = None
+        self._is_closed_on = False
         settings: dict[str, Any] = {
             # A broker that is not up yet is tried again at once: start-up is timed by this client.
             "reconnect.backoff.ms": 20,
@@ -309,6 +310,8 @@ class _Connection:
         # That all brokers are down follows from each one's own reason, which came before and says more.
         if error.code() != KafkaError._ALL_BROKERS_DOWN:
             self._last_error = error
+        else:
+            self._is_closed_on = True
 
     @property
     def is_refused(self) -> bool:
@@ -318,7 +321,11 @@ class _Connection:
     def cause(self, error: KafkaException) -> str:
         """Why a call failed, in Kafka's words."""
         self.admin.poll(0)
-        return str(error.args[0].str() if self._last_error is None else self._last_error.str())
+        if self._last_error is not None:
+            return str(self._last_error.str())
+        if self._is_closed_on:  # and gave no reason, as a broker does to a client that it doesn't understand
+            return f"{error.args[0].str()}; it closes connections, so see that security.protocol is what it wants"
+        return str(error.args[0].str())
 
 
 def _metadata(client: AdminClient, name: str, limit_s: float) -> TopicMetadata | None:

@@ -36,7 +36,7 @@ from systest.services.broker import (
     Capability,
     TopicAdmin,
 )
-from systest.services.kafka_config import ControllerMode, Endpoint, Part
+from systest.services.kafka_config import ControllerMode, Endpoint, Login, Part
 from systest.services.process import NodeProcess, free_ports, node_address, node_home, node_python
 
 _T = TypeVar("_T")
@@ -98,6 +98,10 @@ class _Member:
     def log4j2(self) -> str:
         return f"{self.logs}/log4j2.properties"
 
+    @property
+    def jaas(self) -> str:
+        return f"{self.directory}/jaas.conf"  # holds a password, so not among the logs, which are collected
+
 
 class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no types
     """N brokers on N nodes of the test's cluster."""
@@ -112,12 +116,16 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         controllers: ControllerMode = ControllerMode.COMBINED,
         overrides: Mapping[str, str] | None = None,
         performance: bool = False,
+        login: Login | None = None,
+        first_port: int | None = None,
         start_limit_s: float = _START_LIMIT_S,
     ) -> None:
         """
         :param num_brokers: and as many nodes; isolated controllers run beside the first brokers
         :param overrides: server properties on top of those made for tests
         :param performance: the JVM's full compiler, for figures; otherwise what starts fastest
+        :param login: what clients must sign in with; None lets everybody in
+        :param first_port: of the first broker for clients, the others' follow it; None for any free ones
         :param start_limit_s: for the cluster to be usable, once Kafka is there; also for one node's restart
         """
         parts = kafka_config.cast(num_brokers, controllers)
@@ -125,6 +133,8 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         self.controllers = controllers
         self.overrides = dict(overrides or {})
         self.performance = performance
+        self.login = login
+        self.first_port = first_port
         self.start_limit_s = start_limit_s
         self._members = [
             _Member(part, node, f"{node_home(node.account)}/kafka")
@@ -141,7 +151,8 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
     @property
     def description(self) -> str:
         count = f"{self.num_nodes} broker{'s' if self.num_nodes > 1 else ''}"
-        shape = f"{count} (KRaft, {self.controllers.value})"
+        login = "" if self.login is None else ", SASL_PLAINTEXT"
+        shape = f"{count} (KRaft, {self.controllers.value}{login})"
         if not self._distributions:
             return f"Apache Kafka, {shape}, not started"
         found = next(iter(self._distributions.values()))
@@ -165,6 +176,9 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
 
     def bootstrap_servers(self) -> str:
         return kafka_config.bootstrap_servers(self._endpoints)
+
+    def client_properties(self) -> Mapping[str, str]:
+        return {} if self.login is None else self.login.client_properties()
 
     def broker_cpu_seconds(self) -> float | None:
         return sum(m.cpu_s_before + (m.process.cpu_seconds() if m.process else 0.0) for m in self._members)
@@ -210,7 +224,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         servers = kafka_config.bootstrap_servers(serving)
         if not servers:
             raise BrokerError(f"no broker of {self.who_am_i()} is running")
-        return TopicAdmin(servers)
+        return TopicAdmin(servers, self.client_properties())
 
     def warm_up(self) -> None:
         """Makes the transaction coordinator load, so that no test's first producer pays for it.
@@ -219,6 +233,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         """
         producer = confluent_kafka.Producer(
             {
+                **self.client_properties(),
                 "bootstrap.servers": self.bootstrap_servers(),
                 "transactional.id": "systest-warm-up",
                 "log_level": 2,  # that the coordinator still loads is what this waits for, and no news
@@ -350,15 +365,18 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
 
     def _choose_ports(self, node: Any) -> list[tuple[Part, Endpoint]]:
         parts = [member.part for member in self._members_on(node)]
-        ports = iter(free_ports(node.account, sum(p.role.is_broker + p.role.is_controller for p in parts)))
+        free = iter(free_ports(node.account, sum(p.role.is_broker + p.role.is_controller for p in parts)))
+        clients = (
+            free if self.first_port is None else itertools.count(self.first_port + parts[0].node_number - 1)
+        )
         address = node_address(node.account)
         return [
             (
                 part,
                 Endpoint(
                     address,
-                    next(ports) if part.role.is_broker else None,
-                    next(ports) if part.role.is_controller else None,
+                    next(clients) if part.role.is_broker else None,
+                    next(free) if part.role.is_controller else None,
                 ),
             )
             for part in parts
@@ -368,13 +386,16 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         account = node.account
         for member in self._members_on(node):
             properties = kafka_config.server_properties(
-                member.part, self._endpoints, member.data, self.overrides
+                member.part, self._endpoints, member.data, self.overrides, self.login
             )
             meta = storage.meta_properties(self._cluster_id, member.part.kafka_id)
             account.ssh(f"mkdir -p {shlex.quote(member.logs)} {shlex.quote(member.data)}")
             account.create_file(member.properties, kafka_config.render_properties(properties))
             account.create_file(member.log4j2, kafka_config.log4j2_properties())
             account.create_file(f"{member.data}/{storage.META_FILE}", meta)
+            if self.login is not None:
+                account.ssh(f"umask 077 && touch {shlex.quote(member.jaas)}")
+                account.create_file(member.jaas, self.login.jaas())
             member.starts = 0
 
     def _remove_files(self, node: Any) -> None:
@@ -387,6 +408,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
             *distribution.java_command(performance=self.performance),
             f"-XX:ErrorFile={member.logs}/{member.part.name}.crash",
             f"-Dlog4j2.configurationFile={member.log4j2}",
+            *([] if self.login is None else [f"-Djava.security.auth.login.config={member.jaas}"]),
         ]
         serve = f"exec {shlex.join([*java, 'kafka.Kafka', member.properties])}"
         copy = f"cp -R {shlex.quote(distribution.storage)}/. {shlex.quote(member.data)}"

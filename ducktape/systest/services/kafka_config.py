@@ -7,13 +7,15 @@ their settings do.
 from __future__ import annotations
 
 import enum
+import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _FIRST_CONTROLLER_ID = 101
 _VOTERS_MAX = 3
 _REPLICAS_MAX = 3
 _INTERNAL_PARTITIONS = 5
+_MECHANISM = "PLAIN"
 
 
 class ControllerMode(enum.Enum):
@@ -61,6 +63,39 @@ class Endpoint:
     controller_port: int | None
 
 
+@dataclass(frozen=True)
+class Login:
+    """What clients must sign in with, by SASL's PLAIN without TLS; brokers use it among themselves too.
+
+    Controllers ask for none. Raises ValueError for what a JAAS file can't hold as it is.
+    """
+
+    username: str = "systest"
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.username.isalnum() or not self.password.replace("-", "").replace("_", "").isalnum():
+            raise ValueError("a login is made of letters and digits, the password also of - and _")
+
+    def client_properties(self) -> dict[str, str]:
+        """What a librdkafka client needs. Holds the password."""
+        return {
+            "security.protocol": "sasl_plaintext",
+            "sasl.mechanism": _MECHANISM,
+            "sasl.username": self.username,
+            "sasl.password": self.password,
+        }
+
+    def jaas(self) -> str:
+        """The text of the file that a broker's JVM has it from. Holds the password."""
+        return (
+            "KafkaServer {\n"
+            "  org.apache.kafka.common.security.plain.PlainLoginModule required\n"
+            f'  username="{self.username}" password="{self.password}" user_{self.username}="{self.password}";\n'
+            "};\n"
+        )
+
+
 def cast(num_brokers: int, mode: ControllerMode) -> tuple[Part, ...]:
     """Who plays which part. Broker ids are node numbers; isolated controllers sit beside the first brokers.
 
@@ -82,8 +117,9 @@ def server_properties(
     endpoints: Mapping[Part, Endpoint],
     data_directory: str,
     overrides: Mapping[str, str],
+    login: Login | None = None,
 ) -> dict[str, str]:
-    """Everything that `part` is told. `endpoints` holds every part of the cluster.
+    """Everything that `part` is told, but for secrets. `endpoints` holds every part of the cluster.
 
     Raises ValueError if `overrides` names a property that says where or who a process is: those are chosen
     at start, and a fixed one would break every other process.
@@ -94,19 +130,23 @@ def server_properties(
         for other, place in endpoints.items()
         if other.role.is_controller
     ]
+    clients = "PLAINTEXT" if login is None else "SASL_PLAINTEXT"
     listeners = []
     placed = {
         "controller.listener.names": "CONTROLLER",
         "controller.quorum.voters": ",".join(voters),
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "listener.security.protocol.map": f"CONTROLLER:PLAINTEXT,{clients}:{clients}",
         "log.dirs": data_directory,
         "node.id": str(part.kafka_id),
         "process.roles": part.role.value,
     }
     if part.role.is_broker:
-        placed["advertised.listeners"] = f"PLAINTEXT://{own.address}:{own.client_port}"
-        placed["inter.broker.listener.name"] = "PLAINTEXT"
-        listeners.append(f"PLAINTEXT://{own.address}:{own.client_port}")
+        placed["advertised.listeners"] = f"{clients}://{own.address}:{own.client_port}"
+        placed["inter.broker.listener.name"] = clients
+        listeners.append(placed["advertised.listeners"])
+        if login is not None:
+            placed["sasl.enabled.mechanisms"] = _MECHANISM
+            placed["sasl.mechanism.inter.broker.protocol"] = _MECHANISM
     if part.role.is_controller:
         listeners.append(f"CONTROLLER://{own.address}:{own.controller_port}")
     placed["listeners"] = ",".join(listeners)

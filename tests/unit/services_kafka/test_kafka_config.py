@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from systest.services import kafka_config
-from systest.services.kafka_config import ControllerMode, Endpoint, Part, Role
+from systest.services.kafka_config import ControllerMode, Endpoint, Login, Part, Role
 
 ONE = Part(1, 1, Role.BOTH)
 
@@ -62,6 +62,36 @@ def test_server_properties__override_of_a_test_setting__wins() -> None:
     override = {"auto.create.topics.enable": "true"}
     told = kafka_config.server_properties(ONE, endpoints((ONE,)), "/d", override)
     assert told["auto.create.topics.enable"] == "true"
+
+
+def test_server_properties__login__clients_sign_in_and_controllers_do_not() -> None:
+    told = kafka_config.server_properties(ONE, endpoints((ONE,)), "/d", {}, Login("me", "hunter2"))
+    assert told["listeners"] == "SASL_PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093"
+    assert told["listener.security.protocol.map"] == "CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT"
+    assert told["inter.broker.listener.name"] == "SASL_PLAINTEXT"
+    assert told["sasl.enabled.mechanisms"] == "PLAIN"
+    assert "hunter2" not in kafka_config.render_properties(told)
+
+
+def test_login__jaas__exact_text() -> None:
+    assert Login("me", "hunter2").jaas() == (
+        "KafkaServer {\n"
+        "  org.apache.kafka.common.security.plain.PlainLoginModule required\n"
+        '  username="me" password="hunter2" user_me="hunter2";\n'
+        "};\n"
+    )
+
+
+def test_login__password__new_each_time_and_not_shown() -> None:
+    login = Login()
+    assert login.password != Login().password
+    assert login.password not in repr(login)
+
+
+@pytest.mark.parametrize("arguments", [("a b", "x"), ("me", 'x"'), ("me", "x\ny"), ("", "x"), ("me", "")])
+def test_login__what_a_jaas_file_would_mistake__refused(arguments: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match="letters and digits"):
+        Login(*arguments)
 
 
 @pytest.mark.parametrize("key", ["node.id", "listeners", "log.dirs", "advertised.listeners"])
