@@ -45,10 +45,11 @@ _REAPER_END_S = 5.0
 class LocalCluster(Cluster):  # type: ignore[misc]  # ducktape has no types
     """Nodes local1, local2 ... Correct across ducktape's fork for each test: only the maker cleans up."""
 
-    def __init__(self, num_nodes: int = 12, **ducktape_arguments: Any) -> None:
+    def __init__(self, num_nodes: int = 12, address: str | None = None, **ducktape_arguments: Any) -> None:
         """
         Args:
             num_nodes: how many; they cost nothing until something runs on them.
+            address: of this machine, for all nodes; None for a loopback address of its own for each.
             ducktape_arguments: what ducktape hands every cluster; none means anything here.
         """
         super().__init__()
@@ -75,7 +76,7 @@ class LocalCluster(Cluster):  # type: ignore[misc]  # ducktape has no types
         # ducktape forks for each test; such a process carries the environment of before, so it signs in.
         os.register_at_fork(after_in_child=partial(sign_in, self.directory))
         atexit.register(self.close)
-        self._lease, addresses = _lease(num_nodes)
+        self._lease, addresses = _lease(num_nodes) if address is None else (None, [address] * num_nodes)
         self._available_nodes = NodeContainer()
         self._in_use_nodes = NodeContainer()
         for number, address in enumerate(addresses, 1):

@@ -1,0 +1,92 @@
+"""`systest kafka up` as a user has it: the address that was asked for, what clients need, and nothing left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from confluent_kafka import Producer
+from ducktape.mark.resource import cluster
+from ducktape.tests.test import Test
+
+ADDRESS = "127.0.0.1"
+END_LIMIT_S = 30.0
+FLUSH_LIMIT_S = 20.0
+
+
+class KafkaUpTest(Test):  # type: ignore[misc]  # ducktape has no types
+    @cluster(num_nodes=0)
+    def test_kafka_up__port_and_sasl__serves_there_whoever_signs_in(self) -> None:
+        port = free_ports(2)
+        with tempfile.TemporaryDirectory() as directory:
+            with kafka_up(directory, "--brokers", "2", "--port", str(port), "--sasl") as up:
+                client = told(up)
+                assert client["bootstrap.servers"] == f"{ADDRESS}:{port},{ADDRESS}:{port + 1}"
+                produce(client)
+                up.send_signal(signal.SIGINT)
+                assert up.wait(END_LIMIT_S) == 0
+            assert list(Path(directory).iterdir()) == []
+        assert are_free(port, 2)
+
+
+@contextlib.contextmanager
+def kafka_up(directory: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "systest", "kafka", "up", *arguments],
+        env={**os.environ, "TMPDIR": directory},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as up:
+        try:
+            yield up
+        finally:
+            up.kill()
+
+
+def told(up: subprocess.Popen[str]) -> dict[str, str]:
+    """The client properties among what it prints up to its last word."""
+    assert up.stdout is not None
+    properties = {}
+    for line in up.stdout:
+        key, equals, value = line.strip().partition("=")
+        if equals and " " not in key:
+            properties[key] = value
+        if line.startswith("Topics are made"):
+            return properties
+    raise AssertionError("it ended without telling where Kafka is")
+
+
+def produce(client: dict[str, str]) -> None:
+    """Sends a record and sees it acknowledged."""
+    failed: list[object] = []
+    producer = Producer(client)
+    producer.produce("try", b"hello", on_delivery=lambda error, _: error and failed.append(error))
+    assert producer.flush(FLUSH_LIMIT_S) == 0
+    assert failed == []
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` ports in a row, below those that systems give out by themselves."""
+    for first in random.sample(range(20_000, 32_000), 1_000):
+        if are_free(first, count):
+            return first
+    raise AssertionError("no ports are free")
+
+
+def are_free(first: int, count: int) -> bool:
+    for port in range(first, first + count):
+        with socket.socket() as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that ended don't count
+            try:
+                one.bind((ADDRESS, port))
+            except OSError:
+                return False
+    return True
