@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ducktape.services.service import Service
 from ducktape.tests.test import TestContext
 
 from systest.checks import Expectation, Judgement, Verdict, judge
 from systest.history.load import load_log, load_send
 from systest.metrics import RoundFigures, round_figures
 from systest.services.broker import Broker, BrokerError, BrokerKind, Capability
+from systest.services.process import free_bytes, node_home
 from systest.services.worker import WorkerRun, WorkerService
 from systest.worker.protocol import Ready, Summary
 from systest.worker.spec import ProduceSpec, ReadSpec, Setting, Spec
@@ -31,6 +33,11 @@ from systest.workloads.workload import Workload
 REPLICATION_FACTOR = 3
 _WRITE_LIMIT_S = 60.0
 _READ_LIMIT_S = 120.0
+_ROOM_MIN_BYTES = 8 << 20
+
+
+class DiskFull(Exception):
+    """A node has no room left for a broker's log or a history; what else failed there follows from that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +149,12 @@ class RoundPlayer:
             during: called once every producer is at work, in the middle of it; faults go here.
 
         Raises:
-            WorkerFailed, BrokerError: the round could not be played to its end.
+            DiskFull, WorkerFailed, BrokerError: the round could not be played to its end.
         """
         name = f"{next(self._numbers):03d}-{plan.strategy}" + (f"-{plan.mutant}" if plan.mutant else "")
         topic = f"systest-{self.run_id}-{name}"
-        with self._topic(topic, plan.partitions), contextlib.ExitStack() as workers:
+        with contextlib.ExitStack() as workers, self._room():
+            workers.enter_context(self._topic(topic, plan.partitions))
             specs = self._specs(plan, topic)
             runs = [
                 self._launch(self._producers, node, name, spec, workers)
@@ -207,7 +215,29 @@ class RoundPlayer:
         for run in runs:
             shutil.copytree(self._readers.fetch_history(run), kept / run.name)
 
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        """Tells a full disk as the reason of whatever fails, which may not have had room for its own words."""
+        try:
+            yield
+        except Exception as error:
+            try:
+                self._assert_room()
+            except DiskFull as full:
+                raise full from error
+            raise
+
+    def _assert_room(self) -> None:
+        brokers = self._broker.nodes if isinstance(self._broker, Service) else []
+        for node in (*brokers, *self._producers.nodes, *self._readers.nodes):
+            if (free := free_bytes(node.account)) < _ROOM_MIN_BYTES:
+                raise DiskFull(
+                    f"the disk of {node_home(node.account)} on {node.account.hostname} is full, {free / 2**20:.1f} MiB "
+                    "are free; free some, or choose a larger disk with TMPDIR"
+                )
+
     def _watch(self) -> None:
+        self._assert_room()
         # Asking somebody else's cluster would cost it more than it tells: its clients notice.
         if self._broker.kind is not BrokerKind.EXTERNAL:
             self._broker.assert_alive()

@@ -11,6 +11,7 @@ import contextlib
 import getpass
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -243,6 +244,15 @@ def free_ports(account: Any, count: int) -> list[int]:
     python = shlex.quote(sys.executable) if isinstance(account, LocalAccount) else node_python(account)
     command = f"{python} -c {shlex.quote(_FREE_PORTS)} {node_address(account)} {count}"
     return [int(port) for port in account.ssh_output(command, combine_stderr=False).split()]
+
+
+def free_bytes(account: Any) -> int:
+    """Room on the disk of the node's home."""
+    if isinstance(account, LocalAccount):
+        return shutil.disk_usage(account.home).free
+    home = shlex.quote(node_home(account))
+    kibibytes = account.ssh_output(f"mkdir -p {home} && df -Pk {home} | awk 'NR == 2 {{ print $4 }}'")
+    return int(kibibytes) * 1024
 
 
 def _user(account: Any) -> str:
