@@ -76,7 +76,7 @@ class Disk:
         # Who is not root becomes so in a user namespace.
         self._enter_options, self._make_options = ["--mount"], ["--mount"]
         if os.geteuid() != 0:
-            self._enter_options.append("--user")
+            self._enter_options += ["--user", "--preserve-credentials"]
             self._make_options += ["--user", "--map-root-user"]
 
     def __enter__(self) -> Disk:
@@ -122,7 +122,8 @@ class Disk:
         """Takes all room but `left_bytes` from the disk of the run with this pid."""
         disk = os.statvfs(f"/proc/{pid}/root{self.directory}")
         size_bytes = (disk.f_blocks - disk.f_bfree) * disk.f_frsize + left_bytes
-        remount = ["mount", "-o", f"remount,size={size_bytes}", self.directory]
+        # With type and source, so that mount adds no present option: a user namespace may not know the owner's.
+        remount = ["mount", "-t", "tmpfs", "-o", f"remount,size={size_bytes}", "tmpfs", self.directory]
         subprocess.run(["nsenter", "--target", str(pid), *self._enter_options, *remount], check=True)
 
     def _mounted(self, *command: str) -> list[str]:
