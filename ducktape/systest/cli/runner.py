@@ -33,6 +33,8 @@ class Runner(TestRunner):  # type: ignore[misc]  # ducktape has no types
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.receiver: Receiver = _Receiver(self.receiver, self._look)
+        # A script's background jobs ignore it, and so would the tests, which end by it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         self._kill_s: float | None = None  # when those that still run are killed; set by SIGTERM
 
     def run_all_tests(self) -> Any:

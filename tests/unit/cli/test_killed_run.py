@@ -18,12 +18,20 @@ STARTED_LIMIT_S = 60.0
 GONE_LIMIT_S = 15.0
 
 
+# How scripts start what they put in the background.
+IGNORING_SIGINT = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A comparison on the embedded broker that would take a minute, in a directory for temporary files of its own."""
+def run(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+    """A comparison on the embedded broker that would take a minute, in a directory for temporary files of its own.
+
+    A test may give it a command that becomes it.
+    """
+    before = getattr(request, "param", ())
     arguments = ["--broker", "embedded", "--strategies", "sync", "--duration", "20", "--results-root"]
     with subprocess.Popen(
-        [sys.executable, "-m", "systest", "run", *arguments, str(tmp_path / "results")],
+        [*before, sys.executable, "-m", "systest", "run", *arguments, str(tmp_path / "results")],
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(tmp_path)},
         stdout=subprocess.DEVNULL,
@@ -53,7 +61,8 @@ def test_run__ctrl_c_at_work__leaves_no_process_and_no_directory(
     assert_nothing_left(run, tmp_path)
 
 
-def test_run__terminated_at_work__ends_soon_and_leaves_nothing(
+@pytest.mark.parametrize("run", [(), IGNORING_SIGINT], ids=["foreground", "background"], indirect=True)
+def test_run__terminated_at_work__ends_soon_in_order_and_leaves_nothing(
     run: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     await_worker(tmp_path)
@@ -61,6 +70,7 @@ def test_run__terminated_at_work__ends_soon_and_leaves_nothing(
     assert_nothing_left(run, tmp_path)
     assert run.returncode == 128 + signal.SIGTERM
     assert words_of(run) == ["run_ducktape: ended by SIGTERM"]
+    assert list(tmp_path.glob("results/2*/report.json")), "the test could not end by itself"
 
 
 def test_run__terminated_with_a_test_that_does_not_end__ends_soon_and_leaves_nothing(
