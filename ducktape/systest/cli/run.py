@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -105,12 +106,13 @@ def main(args: argparse.Namespace) -> int:
     is_main_job = rest.test_path == create_ducktape_parser().get_default("test_path")
     try:
         _check_files(rest)
+        cluster = _cluster(args.cluster)
         options = _prepared(_options(args), broker_chosen=args.broker is not None)
     except (ValueError, BrokerError, DistributionUnavailable) as error:
         print(f"run_ducktape: {error}", file=sys.stderr)
         return 2
     user_globals = {**options.to_globals(), **_user_globals(rest.globals)}
-    command = [*args.rest, *_cluster(args.cluster), "--globals", json.dumps(user_globals)]
+    command = [*args.rest, *cluster, "--globals", json.dumps(user_globals)]
     latest = Path(rest.results_root, "latest")
     latest_before = latest.resolve()
     with contextlib.redirect_stdout(io.StringIO()) if is_main_job else contextlib.nullcontext():
@@ -181,6 +183,8 @@ def _prepared(options: RunOptions, broker_chosen: bool) -> RunOptions:
             )
     if JAVA in options.strategies and (reason := _no_java(options.broker)) is not None:
         left = tuple(name for name in options.strategies if name != JAVA)
+        if not left:
+            raise ValueError(f"the strategy {JAVA} can't run: {reason}")
         options = _noted(replace(options, strategies=left), f"The strategy {JAVA} is left out: {reason}")
     return options
 
@@ -202,10 +206,19 @@ def _noted(options: RunOptions, note: str) -> RunOptions:
 
 
 def _cluster(where: str) -> list[str]:
+    """ducktape's arguments for it. Raises ValueError if there is no such cluster."""
     if where == "local":
         return ["--cluster", _LOCAL_CLUSTER]
-    if where.endswith(".json") or Path(where).exists():
+    if Path(where).is_file():
         return ["--cluster", _JSON_CLUSTER, "--cluster-file", where]
+    module, _, name = where.rpartition(".")
+    try:
+        getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"unknown cluster {where!r} ({error}); choose local, a class such as {_LOCAL_CLUSTER}, "
+            "or a JSON file of ssh accounts"
+        ) from error
     return ["--cluster", where]
 
 

@@ -31,6 +31,13 @@ def sentence_of(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--workload", "sprint"], "unknown workload 'sprint'; choose saturate, one-at-a-time or window:N"),
         (["--workload", "window:0"], "unknown workload 'window:0'"),
         (["--broker", "rabbit"], "unknown broker 'rabbit'; choose kafka, embedded, external"),
+        (["--cluster", "nowhere"], "unknown cluster 'nowhere'"),
+        (["--cluster", "no.such.Cluster"], "No module named 'no'"),
+        (["--cluster", "accounts.json"], "or a JSON file of ssh accounts"),
+        (
+            ["--broker", "embedded", "--strategies", "java"],
+            "the strategy java can't run: the embedded broker",
+        ),
         (["--rounds", "0"], "0 rounds can't be run"),
         (["--brokers", "0"], "0 brokers can't be started"),
         (["--duration", "0"], "a duration of 0.0 s can't be run"),
