@@ -13,7 +13,7 @@ from typing import Any
 
 from systest import strategies
 from systest.services.broker import BrokerKind
-from systest.workloads.workload import Workload, in_flight_of
+from systest.workloads.workload import Workload, workload_named
 
 GLOBAL = "systest"
 ROUNDS_MAX = 1_000
@@ -61,13 +61,19 @@ class RunOptions:
             raise ValueError(f"no strategy to run; choose from {', '.join(strategies.NAMES)}")
         if len(set(self.strategies)) < len(self.strategies):
             raise ValueError(f"a strategy is named twice in {', '.join(self.strategies)}; name each once")
-        in_flight_of(self.workload)
         if not 1 <= self.rounds <= ROUNDS_MAX:
             raise ValueError(f"{self.rounds} rounds can't be run; choose 1 to {ROUNDS_MAX}")
         if not 0.1 <= self.duration_s <= DURATION_S_MAX:
             raise ValueError(
                 f"a duration of {self.duration_s} s can't be run; choose 0.1 to {DURATION_S_MAX:.0f}"
             )
+        work = self.work()
+        for name in self.strategies:
+            if reason := strategies.refusal(name, work):
+                raise ValueError(
+                    f"{name} can't run {self.workload}: {reason}; choose --strategies from "
+                    f"{', '.join(each for each in strategies.NAMES if not strategies.refusal(each, work))}"
+                )
         if not 1 <= self.brokers <= BROKERS_MAX:
             raise ValueError(f"{self.brokers} brokers can't be started; choose 1 to {BROKERS_MAX}")
         external = self.broker is BrokerKind.EXTERNAL
@@ -81,7 +87,7 @@ class RunOptions:
 
     def work(self) -> Workload:
         """The workload, with this run's measured time."""
-        return Workload(self.workload, in_flight_of(self.workload), duration_s=self.duration_s)
+        return workload_named(self.workload, duration_s=self.duration_s)
 
     def to_globals(self) -> dict[str, Any]:
         """What `from_globals` understands, in JSON's types."""

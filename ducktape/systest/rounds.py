@@ -47,10 +47,10 @@ class RoundPlan:
     Args:
         strategy: name of the producer under test.
         workload: what it is asked to do.
-        partitions: of the round's topic.
+        partitions: of each of the round's topics.
         mutant: name of the defect to plant, None for the strategy as it is.
         producers: how many workers run the strategy at once, each on a node of its own.
-        placement, keys, headers, timestamp_base_ms: see `RecordStream`.
+        placement, keys, headers, timestamp_base_ms, topics: see `RecordStream`.
         identify_reports: whether each report says whose record it carries; costs the caller time.
         client: client settings on top of `client_settings`.
         isolation: how the log is read back.
@@ -66,6 +66,7 @@ class RoundPlan:
     keys: int = 0
     headers: bool = False
     timestamp_base_ms: int | None = None
+    topics: int = 1
     identify_reports: bool = False
     client: Mapping[str, Setting] | None = None
     isolation: str = "read_uncommitted"
@@ -153,9 +154,9 @@ class RoundPlayer:
         """
         name = f"{next(self._numbers):03d}-{plan.strategy}" + (f"-{plan.mutant}" if plan.mutant else "")
         topic = f"systest-{self.run_id}-{name}"
+        specs = self._specs(plan, topic)
         with contextlib.ExitStack() as workers, self._room():
-            workers.enter_context(self._topic(topic, plan.partitions))
-            specs = self._specs(plan, topic)
+            workers.enter_context(self._topics(specs[0].stream.topic_names, plan.partitions))
             runs = [
                 self._launch(self._producers, node, name, spec, workers)
                 for node, spec in zip(self._producers.nodes, specs, strict=False)
@@ -188,19 +189,19 @@ class RoundPlayer:
             return Round(plan, specs[0].stream, ready, summaries, judgement, figures)
 
     @contextlib.contextmanager
-    def _topic(self, name: str, partitions: int) -> Iterator[None]:
+    def _topics(self, names: Sequence[str], partitions: int) -> Iterator[None]:
         broker = self._broker
-        broker.create_topic(name, partitions, self.replicas)
+        broker.create_topics(names, partitions, self.replicas)
         try:
             yield
         except BaseException:
             # Our own broker goes as a whole, and may be the very thing that failed.
             if broker.kind is BrokerKind.EXTERNAL:
                 with contextlib.suppress(BrokerError):
-                    broker.delete_topic(name)
+                    broker.delete_topics(names)
             raise
         if Capability.DELETE_TOPICS not in broker.limits:
-            broker.delete_topic(name)
+            broker.delete_topics(names)
 
     def _launch(
         self, service: WorkerService, node: Any, name: str, spec: Spec, workers: contextlib.ExitStack
@@ -257,6 +258,7 @@ class RoundPlayer:
                     keys=plan.keys,
                     headers=plan.headers,
                     timestamp_base_ms=plan.timestamp_base_ms,
+                    topics=plan.topics,
                 ),
                 workload=plan.workload,
                 client={**self._connection(), **client_settings(plan)},
@@ -292,4 +294,6 @@ def _expectation(spec: ProduceSpec) -> Expectation:
     return Expectation(
         idempotent=bool(spec.client.get("enable.idempotence")),
         murmur2_keys=spec.client.get("partitioner") == "murmur2_random",
+        # Each task is a caller of its own, with one record at a time. This project's producer promises more.
+        ordered=not spec.workload.tasks or spec.strategy == "async",
     )

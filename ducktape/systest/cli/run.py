@@ -34,6 +34,7 @@ from systest.reports import RunResult, terminal
 from systest.services.broker import BrokerError, BrokerKind
 from systest.services.external import ExternalKafka
 from systest.strategies import JAVA, java
+from systest.workloads.workload import FORMS
 
 MAIN_JOB = "tests/ducktape/performance/comparison_test.py"
 _LOCAL_CLUSTER = "systest.clusters.local.LocalCluster"
@@ -81,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workload",
         metavar="NAME",
         default=defaults.workload,
-        help="saturate (default), one-at-a-time, or window:N for N records in flight",
+        help=f"{FORMS}; default: saturate",
     )
     add(
         "--duration",

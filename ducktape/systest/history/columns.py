@@ -49,11 +49,14 @@ class Content(enum.IntEnum):
     DAMAGED = 2  # recognisable as this run's, or with a wrong checksum, and not what the stream says
 
 
-#: One row a record, row n is sequence number n. Times are `time.perf_counter_ns` of the worker. Where the
-#: client did not say: partition, offset, timestamp_ms and reported are -1. `reports` counts how often the
+#: One row a record, row n is sequence number n. Times are `time.perf_counter_ns` of the worker. `intended_ns` is
+#: when an open loop's record was due, -1 in a closed loop; `called_ns` is when it was sent. Where the client did
+#: not say: partition, offset, timestamp_ms and reported are -1. `partition` counts on through the topics of a stream
+#: (`systest.workloads.stream.RecordStream`), here and in the log. `reports` counts how often the
 #: caller was told (callback runs; for a future, 1 when settled). `reported` is the sequence number in the
 #: message that the report carried, -1 where reports carry none or the spec did not ask for it.
 SEND_COLUMNS: Mapping[str, str] = {
+    "intended_ns": "int64",
     "called_ns": "int64",
     "settled_ns": "int64",
     "outcome": "int8",

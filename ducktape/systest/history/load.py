@@ -36,6 +36,7 @@ class SendHistory:
 
     stream: RecordStream
     rows: int
+    intended_ns: Column
     called_ns: Column
     settled_ns: Column
     outcome: Column

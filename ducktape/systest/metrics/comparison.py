@@ -35,12 +35,14 @@ class Metric:
         label: what a person reads, with its unit.
         group: of the table.
         better: which way is better.
+        only_open: whether it says something in an open loop only.
     """
 
     path: str
     label: str
     group: str
     better: Better
+    only_open: bool = False
 
     def of(self, figures: RoundFigures) -> float | None:
         """The figure of one round; None where it was not measured."""
@@ -67,6 +69,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("latency.p95_ms", "p95, ms", "latency", _LOWER),
     Metric("latency.p99_ms", "p99, ms", "latency", _LOWER),
     Metric("latency.max_ms", "max, ms", "latency", _LOWER),
+    Metric("service.p50_ms", "p50 from the call, ms", "latency", _LOWER, only_open=True),
+    Metric("service.p99_ms", "p99 from the call, ms", "latency", _LOWER, only_open=True),
     Metric("code_path.produce_us", "produce(), us/record", "code path", _LOWER),
     Metric("code_path.poll_us", "poll(), us/record", "code path", _LOWER),
     Metric("code_path.flush_ms", "flush(), ms", "code path", _LOWER),
@@ -77,6 +81,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("memory.growth_mib", "memory growth, MiB", "resources", _LOWER),
     Metric("memory.peak_mib", "memory peak, MiB", "resources", _LOWER),
     Metric("cpu.client_us", "client CPU, us/record", "resources", _LOWER),
+    Metric("cpu.caller_us", "of that the caller's thread", "resources", _LOWER),
     Metric("cpu.broker_us", "broker CPU, us/record", "resources", _LOWER),
     Metric("loop_lag.p99_ms", "loop lag p99, ms", "event loop", _LOWER),
     Metric("loop_lag.max_ms", "loop lag max, ms", "event loop", _LOWER),
@@ -113,14 +118,17 @@ class Row:
     best: tuple[str, ...]
 
 
-def compare(rounds: Mapping[str, Sequence[RoundFigures]], yardstick: str) -> tuple[Row, ...]:
+def compare(
+    rounds: Mapping[str, Sequence[RoundFigures]], yardstick: str, *, is_open: bool = False
+) -> tuple[Row, ...]:
     """One row a metric.
 
     Args:
         rounds: each strategy's rounds, in the order in which they were played.
         yardstick: the strategy that ratios are to; it may be absent.
+        is_open: whether the loop was open.
     """
-    return tuple(_row(metric, rounds, yardstick) for metric in METRICS)
+    return tuple(_row(metric, rounds, yardstick) for metric in METRICS if is_open or not metric.only_open)
 
 
 def _row(metric: Metric, rounds: Mapping[str, Sequence[RoundFigures]], yardstick: str) -> Row:

@@ -32,10 +32,7 @@ class Throughput:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """From the call to the moment when user code learned of the acknowledgement, of verified records.
-
-    The loop is closed: a slow acknowledgement delays the calls behind it, so these are service times.
-    """
+    """Until user code learned of the acknowledgement, of verified records."""
 
     average_ms: float
     p50_ms: float
@@ -78,9 +75,13 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """CPU time a record, user and system, in microseconds; the client's is its whole process."""
+    """CPU time a record, user and system, in microseconds.
+
+    The client's is its whole process, the caller's of that the thread that sends, which has the event loop.
+    """
 
     client_us: float | None
+    caller_us: float | None
     broker_us: float | None
 
 
@@ -94,10 +95,15 @@ class LoopLag:
 
 @dataclass(frozen=True, slots=True)
 class RoundFigures:
-    """All of it; what is None could not be measured, and `why_not` has the reason by the figure's path."""
+    """All of it; what is None could not be measured, and `why_not` has the reason by the figure's path.
+
+    `latency` is from when the record was due in an open loop, and from the call in a closed one, where a slow
+    acknowledgement delays the calls behind it. `service` is from the call in either.
+    """
 
     throughput: Throughput
     latency: Latency | None
+    service: Latency | None
     code_path: CodePathFigures
     outcomes: Outcomes
     memory: Memory
@@ -125,7 +131,8 @@ def round_figures(
     measured = verified[first:]
     sent, good = len(measured), int(np.count_nonzero(measured))
     if not good:
-        why_not |= dict.fromkeys(("latency", "cpu.client_us"), "no record was acknowledged and verified")
+        lacking = ("latency", "service", "cpu.client_us", "cpu.caller_us")
+        why_not |= dict.fromkeys(lacking, "no record was acknowledged and verified")
     if broker_cpu_us is None:
         why_not["cpu.broker_us"] = "the broker's processes are out of reach, or it wrote nothing"
     if not summary.lag_ns:
@@ -134,18 +141,20 @@ def round_figures(
         )
     assert summary.code_path is not None, "a producer's summary has a code path"
     code_path = _code_path(summary.code_path, sent, why_not)
-    settled = np.sort(send.settled_ns[first:][measured] - send.called_ns[first:][measured]) / 1e6
+    settled = send.settled_ns[first:][measured]
+    called, intended = send.called_ns[first:][measured], send.intended_ns[first:][measured]
     resources = summary.resources
     return RoundFigures(
         throughput=_throughput(send, verified, summary, sent),
-        latency=_latency(settled) if good else None,
+        latency=_latency(settled - np.where(intended < 0, called, intended)) if good else None,
+        service=_latency(settled - called) if good else None,
         code_path=code_path,
         outcomes=Outcomes(_percent(good, sent), _percent(sent - good, sent)),
         memory=Memory(
             growth_mib=(resources.rss_end_bytes - resources.rss_start_bytes) / _MIB,
             peak_mib=resources.rss_peak_bytes / _MIB,
         ),
-        cpu=Cpu(resources.cpu_s / good * 1e6 if good else None, broker_cpu_us),
+        cpu=Cpu(_us_each(resources.cpu_s, good), _us_each(resources.caller_cpu_s, good), broker_cpu_us),
         loop_lag=_loop_lag(summary.lag_ns) if summary.lag_ns else None,
         why_not=why_not,
     )
@@ -165,7 +174,8 @@ def _throughput(
     return Throughput(sent, seconds, rate, rate * a_record / 1e6)
 
 
-def _latency(sorted_ms: npt.NDArray[Any]) -> Latency:
+def _latency(waited_ns: npt.NDArray[Any]) -> Latency:
+    sorted_ms = np.sort(waited_ns) / 1e6
     p50, p90, p95, p99, p99_9 = (_percentile(sorted_ms, percent) for percent in (50, 90, 95, 99, 99.9))
     return Latency(float(sorted_ms.mean()), p50, p90, p95, p99, p99_9, float(sorted_ms[-1]))
 

@@ -96,7 +96,7 @@ class RunResult:
     def rows(self) -> tuple[Row, ...]:
         """The table."""
         rounds = {each.name: [one.figures for one in each.rounds] for each in self.strategies}
-        return compare(rounds, self.yardstick)
+        return compare(rounds, self.yardstick, is_open=self.workload.rate_per_s is not None)
 
     def to_json(self) -> str:
         """The table for whoever only reads, then everything that it was made of."""

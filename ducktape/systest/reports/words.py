@@ -5,6 +5,7 @@ from __future__ import annotations
 from systest.metrics import Row
 from systest.metrics.comparison import ROUNDS_MIN
 from systest.reports.result import RunResult, StrategyResult
+from systest.workloads.workload import Workload
 
 
 def number(value: float) -> str:
@@ -22,7 +23,7 @@ def headline(result: RunResult) -> list[str]:
     settings = ", ".join(f"{name}={_setting(value)}" for name, value in result.client.items())
     return [
         f"broker: {result.broker}",
-        f"workload: {work.name}, {_in_flight(work.in_flight)}; {result.topic}",
+        f"workload: {work.name}, {_shape(work)}; {result.topic}",
         f"client: {settings}",
         f"rounds: {rounds} of {number(work.duration_s)} s each, after {number(work.warmup_s)} s to warm up; "
         f"interleaved, order from seed {result.seed}; {result.machine}",
@@ -87,8 +88,13 @@ def legend(result: RunResult) -> str:
     return text
 
 
-def _in_flight(count: int) -> str:
-    return "one record in flight" if count == 1 else f"{count:,} records in flight"
+def _shape(work: Workload) -> str:
+    if work.rate_per_s is not None:
+        return f"{work.rate_per_s:,} records/s whatever happens, latency from when each was due"
+    if work.tasks:
+        return f"{work.in_flight:,} tasks that each await their record"
+    batches = "" if work.batch is None else f", handed over by {work.batch:,}"
+    return "one record in flight" if work.in_flight == 1 else f"{work.in_flight:,} records in flight{batches}"
 
 
 def _setting(value: object) -> str:

@@ -16,7 +16,7 @@ import enum
 import itertools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -138,6 +138,16 @@ class Broker(abc.ABC):
     def delete_topic(self, name: str) -> None:
         """Returns once no broker tells of the topic any more. No error if it does not exist."""
 
+    def create_topics(self, names: Sequence[str], partitions: int, replication_factor: int = 1) -> None:
+        """As `create_topic` for each of them, in one go where there is one."""
+        for name in names:
+            self.create_topic(name, partitions, replication_factor)
+
+    def delete_topics(self, names: Sequence[str]) -> None:
+        """As `delete_topic` for each of them, in one go where there is one."""
+        for name in names:
+            self.delete_topic(name)
+
     @abc.abstractmethod
     def leaders(self, topic: str) -> dict[int, int]:
         """Partition -> broker id of its leader; partitions without a leader are left out."""
@@ -201,33 +211,36 @@ class TopicAdmin:
 
     def leaders(self, name: str) -> dict[int, int]:
         """As `Broker.leaders`; raises BrokerError if there is no such topic."""
-        topic = self._ask(
-            lambda client, limit_s: _metadata(client, name, limit_s), what=f"ask about topic {name}"
+        found = self._ask(
+            lambda client, limit_s: _metadata(client, [name], limit_s), what=f"ask about topic {name}"
         )
-        if topic is None:
+        if name not in found:
             raise BrokerError(f"there is no topic {name}")
-        return {number: p.leader for number, p in sorted(topic.partitions.items()) if p.leader >= 0}
+        return {number: p.leader for number, p in sorted(found[name].partitions.items()) if p.leader >= 0}
 
     def create(
         self,
-        name: str,
+        names: Sequence[str],
         partitions: int,
         replication_factor: int,
         config: Mapping[str, str] | None,
         limit_s: float = _TOPIC_USABLE_LIMIT_S,
     ) -> None:
-        """As `Broker.create_topic`."""
+        """As `Broker.create_topics`."""
         deadline_s = time.monotonic() + limit_s
-        new = NewTopic(name, partitions, replication_factor, config=dict(config or {}))
+        new = [NewTopic(name, partitions, replication_factor, config=dict(config or {})) for name in names]
         client = _Connection(self._bootstrap_servers, self._properties)
-        futures = client.admin.create_topics([new], request_timeout=limit_s, operation_timeout=limit_s)
-        try:
-            futures[name].result(timeout=limit_s + 1)
-        except KafkaException as error:
-            raise BrokerError(f"could not create topic {name}: {client.cause(error)}") from error
-        self.await_usable(name, partitions, replication_factor, deadline_s - time.monotonic())
+        futures = client.admin.create_topics(new, request_timeout=limit_s, operation_timeout=limit_s)
+        for name, future in futures.items():
+            try:
+                future.result(timeout=limit_s + 1)
+            except KafkaException as error:
+                raise BrokerError(f"could not create topic {name}: {client.cause(error)}") from error
+        self.await_usable(names, partitions, replication_factor, deadline_s - time.monotonic())
 
-    def await_usable(self, name: str, partitions: int, replication_factor: int, limit_s: float) -> None:
+    def await_usable(
+        self, names: Sequence[str], partitions: int, replication_factor: int, limit_s: float
+    ) -> None:
         """Waits until each partition's leader itself answers for it with a full set of in-sync replicas.
 
         Metadata alone proves too little: a broker may be named leader before it knows. Asking for the end
@@ -237,36 +250,38 @@ class TopicAdmin:
 
         def missing() -> str | None:
             try:
-                topic = _metadata(client, name, _ONE_BROKER_LIMIT_S)
+                found = _metadata(client, names, _ONE_BROKER_LIMIT_S)
             except KafkaException as error:
                 return str(error.args[0].str())
-            if topic is None or len(topic.partitions) < partitions:
-                return "not in the metadata"
-            for number, partition in sorted(topic.partitions.items()):
-                if partition.leader < 0:
-                    return f"partition {number} has no leader"
-                in_sync = len(partition.isrs)
-                if in_sync < replication_factor:
-                    return f"partition {number} has {in_sync} of {replication_factor} replicas in sync"
-            return _offsets_refused(client, name, partitions)
+            for name in names:
+                if name not in found or len(found[name].partitions) < partitions:
+                    return f"{name} is not in the metadata"
+                for number, partition in sorted(found[name].partitions.items()):
+                    if partition.leader < 0:
+                        return f"partition {number} has no leader"
+                    in_sync = len(partition.isrs)
+                    if in_sync < replication_factor:
+                        return f"partition {number} has {in_sync} of {replication_factor} replicas in sync"
+            return _offsets_refused(client, names, partitions)
 
-        _await_none(missing, limit_s, f"topic {name} is not usable")
+        _await_none(missing, limit_s, f"topic {_named(names)} is not usable")
 
-    def delete(self, name: str, limit_s: float = _TOPIC_USABLE_LIMIT_S) -> None:
-        """As `Broker.delete_topic`."""
+    def delete(self, names: Sequence[str], limit_s: float = _TOPIC_USABLE_LIMIT_S) -> None:
+        """As `Broker.delete_topics`."""
         client = _Connection(self._bootstrap_servers, self._properties)
-        futures = client.admin.delete_topics([name], request_timeout=limit_s, operation_timeout=limit_s)
-        try:
-            futures[name].result(timeout=limit_s + 1)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise BrokerError(f"could not delete topic {name}: {client.cause(error)}") from error
+        futures = client.admin.delete_topics(list(names), request_timeout=limit_s, operation_timeout=limit_s)
+        for name, future in futures.items():
+            try:
+                future.result(timeout=limit_s + 1)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise BrokerError(f"could not delete topic {name}: {client.cause(error)}") from error
 
         def remaining() -> str | None:
-            gone = _metadata(client.admin, name, _ADMIN_CALL_LIMIT_S) is None
+            gone = not _metadata(client.admin, names, _ADMIN_CALL_LIMIT_S)
             return None if gone else "still in the metadata"
 
-        _await_none(remaining, limit_s, f"topic {name} is not gone")
+        _await_none(remaining, limit_s, f"topic {_named(names)} is not gone")
 
     def _ask(
         self,
@@ -328,14 +343,20 @@ class _Connection:
         return str(error.args[0].str())
 
 
-def _metadata(client: AdminClient, name: str, limit_s: float) -> TopicMetadata | None:
-    topic = client.list_topics(name, timeout=limit_s).topics[name]
-    return None if topic.error is not None and not topic.partitions else topic
+def _metadata(client: AdminClient, names: Sequence[str], limit_s: float) -> dict[str, TopicMetadata]:
+    """Those of the topics that there are; one request, so for several of all topics."""
+    answer = client.list_topics(*(names if len(names) == 1 else ()), timeout=limit_s).topics
+    found = {name: answer[name] for name in names if name in answer}
+    return {name: topic for name, topic in found.items() if topic.error is None or topic.partitions}
 
 
-def _offsets_refused(client: AdminClient, name: str, partitions: int) -> str | None:
+def _named(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} or another of {len(names)}"
+
+
+def _offsets_refused(client: AdminClient, names: Sequence[str], partitions: int) -> str | None:
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    asked = {TopicPartition(name, number): latest for number in range(partitions)}
+    asked = {TopicPartition(name, number): latest for name in names for number in range(partitions)}
     for partition, future in client.list_offsets(asked, request_timeout=_ONE_BROKER_LIMIT_S).items():
         try:
             future.result(timeout=_ONE_BROKER_LIMIT_S + 1)

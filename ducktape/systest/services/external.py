@@ -6,7 +6,7 @@ in the middle of the first test. Secrets are in `client_properties()` and in no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from systest.services.broker import Broker, BrokerDied, BrokerError, BrokerKind, Capability, TopicAdmin
@@ -71,10 +71,16 @@ class ExternalKafka(Broker):
         replication_factor: int = 1,
         config: Mapping[str, str] | None = None,
     ) -> None:
-        self._topics.create(name, partitions, replication_factor, config)
+        self._topics.create([name], partitions, replication_factor, config)
+
+    def create_topics(self, names: Sequence[str], partitions: int, replication_factor: int = 1) -> None:
+        self._topics.create(names, partitions, replication_factor, None)
 
     def delete_topic(self, name: str) -> None:
-        self._topics.delete(name)
+        self._topics.delete([name])
+
+    def delete_topics(self, names: Sequence[str]) -> None:
+        self._topics.delete(names)
 
     def leaders(self, topic: str) -> dict[int, int]:
         return self._topics.leaders(topic)

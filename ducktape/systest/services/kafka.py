@@ -15,7 +15,7 @@ import itertools
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -206,10 +206,16 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         replication_factor: int = 1,
         config: Mapping[str, str] | None = None,
     ) -> None:
-        self._admin().create(name, partitions, replication_factor, config)
+        self._admin().create([name], partitions, replication_factor, config)
+
+    def create_topics(self, names: Sequence[str], partitions: int, replication_factor: int = 1) -> None:
+        self._admin().create(names, partitions, replication_factor, None)
 
     def delete_topic(self, name: str) -> None:
-        self._admin().delete(name)
+        self._admin().delete([name])
+
+    def delete_topics(self, names: Sequence[str]) -> None:
+        self._admin().delete(names)
 
     def leaders(self, topic: str) -> dict[int, int]:
         return self._admin().leaders(topic)

@@ -10,19 +10,24 @@ import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from systest.workloads.workload import Workload
+
 if TYPE_CHECKING:
     from systest.strategies.base import Strategy
 
 JAVA = "java"
+CONTROL = "control"
+"""No producer but asyncio alone, to compare with; its records are in no log (`systest.strategies.control`)."""
 
 _CLASSES: Mapping[str, tuple[str, str]] = {
     "sync": ("systest.strategies.sync", "SyncStrategy"),
     "async": ("systest.strategies.aio", "AsyncStrategy"),
     "confluent-aio": ("systest.strategies.confluent_aio", "ConfluentAioStrategy"),
     "aiokafka": ("systest.strategies.aiokafka", "AiokafkaStrategy"),
+    CONTROL: ("systest.strategies.control", "ControlStrategy"),
 }
 
-NAMES = (*_CLASSES, JAVA)
+NAMES = (*(name for name in _CLASSES if name != CONTROL), JAVA)
 YARDSTICK = "sync"
 """The strategy that the others are compared with."""
 
@@ -33,6 +38,15 @@ def check(name: str) -> None:
         raise ValueError(f"unknown strategy {name!r}; choose from {', '.join(NAMES)}")
 
 
+def refusal(name: str, workload: Workload) -> str | None:
+    """Why a strategy can't run a workload, in a few words; None if it can."""
+    if workload.tasks and name in (YARDSTICK, JAVA):
+        return "it has no event loop, and so no tasks"
+    if workload.batch is not None and name != "async":
+        return "it has no call that gives many records one outcome"
+    return None
+
+
 def command(name: str, python: str, spec_path: str) -> list[str]:
     """The command line that runs a strategy on a node.
 
@@ -41,7 +55,8 @@ def command(name: str, python: str, spec_path: str) -> list[str]:
         python: the node's Python that has this package.
         spec_path: the spec's file on the node.
     """
-    check(name)
+    if name != CONTROL:
+        check(name)
     if name == JAVA:
         from systest.strategies import java
 

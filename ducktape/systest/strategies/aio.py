@@ -1,7 +1,7 @@
 """`async`: this project's AIOProducer.
 
 Idiom: `await produce()` for each record and a window of futures (`systest.strategies.pipeline`), `await flush()` and
-`await close()` at the end; the producer's own defaults for batches.
+`await close()` at the end; the producer's own defaults for batches. A workload in bulk is `await produce_batch()`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ class AsyncStrategy(AsyncioStrategy):
     def sender(self) -> Callable[..., Any]:
         produce: Callable[..., Any] = self._producer.produce
         return produce
+
+    def batch_sender(self) -> Callable[..., Any]:
+        produce_batch: Callable[..., Any] = self._producer.produce_batch
+        return produce_batch
 
     def taker(self, recorder: Recorder) -> Callable[[int, Any], None]:
         return recorder.acked

@@ -7,7 +7,7 @@ Idiom: `await send()` for each record and a window of futures (`systest.strategi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiokafka
@@ -64,7 +64,7 @@ class AiokafkaStrategy(AsyncioStrategy):
     async def start(self, job: Job) -> None:
         self._producer = aiokafka.AIOKafkaProducer(**translated(job.spec.client))
         try:
-            await asyncio.wait_for(self._start(job.stream.topic), REACH_LIMIT_S)
+            await asyncio.wait_for(self._start(job.stream.topic_names), REACH_LIMIT_S)
         except (aiokafka.errors.KafkaError, TimeoutError, asyncio.TimeoutError) as error:
             await self._producer.stop()
             servers = job.spec.client["bootstrap.servers"]
@@ -72,9 +72,10 @@ class AiokafkaStrategy(AsyncioStrategy):
                 f"aiokafka got no metadata of topic {job.stream.topic} from {servers}: {error or 'time is up'}"
             ) from error
 
-    async def _start(self, topic: str) -> None:
+    async def _start(self, topics: Sequence[str]) -> None:
         await self._producer.start()
-        await self._producer.partitions_for(topic)
+        for topic in topics:
+            await self._producer.partitions_for(topic)
 
     def sender(self) -> Callable[..., Any]:
         send: Callable[..., Any] = self._producer.send

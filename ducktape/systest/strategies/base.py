@@ -133,16 +133,16 @@ def extras_of(
 
 
 def require_topic(list_topics: Callable[..., Any], job: Job) -> None:
-    """Has a confluent-kafka client know the topic's leaders, so that the first record need not wait for them.
+    """Has a confluent-kafka client know the topics' leaders, so that the first record need not wait for them.
 
     Args:
         list_topics: the client's.
 
     Raises:
-        CannotRun: no broker answers, or none has the topic.
+        CannotRun: no broker answers, or none has the topics.
     """
     deadline_s = time.monotonic() + REACH_LIMIT_S
-    while complaint := _complaint(partial(list_topics, job.stream.topic, timeout=_ATTEMPT_S), job):
+    while complaint := _complaint(partial(list_topics, _asked(job), timeout=_ATTEMPT_S), job):
         if time.monotonic() > deadline_s:
             raise CannotRun(complaint)
         time.sleep(_PAUSE_S)
@@ -152,7 +152,7 @@ async def require_topic_async(list_topics: Callable[..., Any], job: Job) -> None
     """As `require_topic`, for a client whose `list_topics` is a coroutine function."""
     deadline_s = time.monotonic() + REACH_LIMIT_S
     while True:
-        answer = asyncio.ensure_future(list_topics(job.stream.topic, timeout=_ATTEMPT_S))
+        answer = asyncio.ensure_future(list_topics(_asked(job), timeout=_ATTEMPT_S))
         await asyncio.wait({answer})
         complaint = _complaint(answer.result, job)
         if complaint is None:
@@ -162,16 +162,25 @@ async def require_topic_async(list_topics: Callable[..., Any], job: Job) -> None
         await asyncio.sleep(_PAUSE_S)
 
 
+def _asked(job: Job) -> str | None:
+    """What to ask metadata of: the topic, or all there are if it has several, in one request."""
+    return job.stream.topic if job.stream.topics == 1 else None
+
+
 def _complaint(metadata: Callable[[], Any], job: Job) -> str | None:
-    topic = job.stream.topic
     try:
-        error = metadata().topics[topic].error
+        topics = metadata().topics
     except KafkaException as unreachable:
         return (
             f"no broker answered at {job.spec.client.get('bootstrap.servers')} within {REACH_LIMIT_S:.0f} s: "
             f"{unreachable.args[0].str()}"
         )
-    return None if error is None else f"the broker says of topic {topic}: {error.str()}"
+    for topic in job.stream.topic_names:
+        if topic not in topics:
+            return f"the broker has no topic {topic}"
+        if topics[topic].error is not None:
+            return f"the broker says of topic {topic}: {topics[topic].error.str()}"
+    return None
 
 
 def elapsed_ns(since_ns: int) -> int:

@@ -2,7 +2,7 @@
 
 Idiom: `await produce()` for each record and a window of futures (`systest.strategies.pipeline`), a task beside it that
 awaits `poll()`, `await flush()` and `await close()` at the end. Its default batches (1,000 records, 1 s), but none
-larger than the window: it would never fill.
+larger than what may be in flight: it would never fill.
 
 Its documentation does without the polling task; acknowledgements are then noticed with the next batch or after the
 batches' timeout. Measured on the embedded broker: 250 records/s with 500 in flight, and 1,002 ms one at a time, against

@@ -41,22 +41,19 @@ class _Record:
 
 
 class _Report:
-    """What a mutant tells in place of the client's message."""
+    """What a mutant tells in place of the client's message: that of another record, or another place."""
 
-    def __init__(self, value: bytes, partition: int, offset: int, timestamp: tuple[int, int]) -> None:
-        self._value, self._partition, self._offset, self._timestamp = value, partition, offset, timestamp
+    def __init__(self, message: Any, value: bytes, offset: int) -> None:
+        self._message, self._value, self._offset = message, value, offset
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._message, name)
 
     def value(self) -> bytes:
         return self._value
 
-    def partition(self) -> int:
-        return self._partition
-
     def offset(self) -> int:
         return self._offset
-
-    def timestamp(self) -> tuple[int, int]:
-        return self._timestamp
 
 
 class _Mutant:
@@ -111,7 +108,7 @@ class _LostWrite(_Mutant):
         if near is None:
             self.pass_on(record)
         else:
-            record.told(None, _Report(record.value, near.partition(), near.offset(), near.timestamp()))
+            record.told(None, _Report(near, record.value, near.offset()))
 
 
 class _Phantom(_Mutant):
@@ -176,8 +173,7 @@ class _OffsetMismatch(_Mutant):
 
     def plant(self, record: _Record) -> None:
         def told(error: KafkaError | None, message: Any) -> None:
-            far = message and _Report(record.value, message.partition(), FAR_OFFSET, message.timestamp())
-            record.told(error, far)
+            record.told(error, message and _Report(message, record.value, FAR_OFFSET))
 
         self.send(record, told)
 

@@ -1,11 +1,13 @@
 """`sync`: confluent's synchronous Producer, the yardstick.
 
 Idiom: `produce()` with a callback for each record, `poll(0)` once in 100 calls, a blocking `poll()` while the
-window is full, `flush()` at the end. The callback of a record is a `partial` that knows which record it is for.
+window is full or the next record is not due, `flush()` at the end. The callback of a record is a `partial` that knows
+which record it is for.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from functools import partial
 from typing import Any
@@ -83,23 +85,24 @@ class SyncStrategy(Strategy):
             times.polled_reports += recorder.told - told_before
             times.poll_calls += 1
 
-        topic, value = job.stream.topic, job.stream.value_maker()
+        topics, value = itertools.cycle(job.stream.topic_names), job.stream.value_maker()
         extras = extras_of(job.stream, ArgumentNames(), self.client)
-        in_flight_max, records_max = job.spec.workload.in_flight, job.spec.workload.records_max
         produce, called_ns, clock_ns = producer.produce, recorder.called_ns, time.perf_counter_ns
-        payload = value(0)  # made outside of the timed call
+        topic, payload = next(topics), value(0)  # made outside of the timed call
         schedule.start()
         boundary_ns = schedule.boundary_ns
-        sequence = 0
-        while sequence < records_max:
+        sequence = allowed = 0
+        while sequence < schedule.records:
             now_ns = clock_ns()
             if now_ns >= boundary_ns:
                 if not schedule.passed(sequence):
                     break
                 boundary_ns = schedule.boundary_ns
                 continue
-            if sequence - recorder.told >= in_flight_max:
-                poll(min(_BLOCK_S, (boundary_ns - now_ns) / 1e9))
+            if sequence >= allowed:
+                allowed = schedule.allowed(now_ns, recorder.told)
+                if sequence >= allowed:
+                    poll(min(_BLOCK_S, schedule.wait_s(sequence, now_ns)))
                 continue
             called_ns[sequence] = now_ns
             while True:
@@ -119,7 +122,7 @@ class SyncStrategy(Strategy):
                 times.produce_ns += clock_ns() - now_ns
                 times.produce_sampled += 1
             sequence += 1
-            payload = value(sequence)
+            topic, payload = next(topics), value(sequence)
             if not sequence % POLL_EVERY:
                 poll(0)
         schedule.end(sequence)

@@ -12,7 +12,7 @@ from systest import strategies
 from systest.strategies.base import CannotRun, Job
 from systest.strategies.mutants import MUTABLE
 from systest.worker.protocol import VERSION, Event, Measure, Progress, Ready, Summary
-from systest.worker.recorder import Recorder
+from systest.worker.recorder import Recorder, TopicsRecorder
 from systest.worker.resources import ResourceMeter
 from systest.worker.schedule import Schedule
 from systest.worker.spec import ProduceSpec
@@ -31,16 +31,28 @@ def produce(spec: ProduceSpec, emit: Callable[[Event], None]) -> Summary:
     strategy = strategies.create(spec.strategy)
     if spec.mutant is not None and spec.strategy not in MUTABLE:
         raise CannotRun(f"mutants are planted in {' and '.join(MUTABLE)} only, not in {spec.strategy}")
-    recorder = Recorder(spec.workload.records_max, spec.identify_reports)
+    if reason := strategies.refusal(spec.strategy, spec.workload):
+        raise CannotRun(f"{spec.strategy} can't run {spec.workload.name}: {reason}")
+    if spec.workload.batch is not None and (spec.mutant is not None or spec.stream.topics > 1):
+        raise CannotRun(
+            f"{spec.workload.name} takes neither a mutant nor several topics: a call is of one topic"
+        )
+    schedule = Schedule(spec.workload, spec.drain_s)
+    recorder = _recorder(spec, schedule.records)
     meter = ResourceMeter(recorder.held_bytes)
     emit(Ready(VERSION, os.getpid(), spec.run_id, strategy.client, strategy.idiom))
-    job = Job(spec, recorder, Schedule(spec.workload), meter)
+    job = Job(spec, recorder, schedule, meter)
     job.schedule.at_begin(lambda: emit(Measure()))
     job.schedule.at_begin(job.times.begin)
     job.schedule.at_begin(meter.begin)
     with _Ticker(recorder, meter, emit):
         done = strategy.run(job)
-    recorder.write(Path(spec.directory), done.records)
+    if spec.workload.rate_per_s is not None and done.records < schedule.records:
+        raise CannotRun(
+            f"{spec.strategy} fell behind {spec.workload.name}: {spec.drain_s:g} s after its end, "
+            f"{schedule.records - done.records:,} of {schedule.records:,} records were still to be sent"
+        )
+    recorder.write(Path(spec.directory), done.records, schedule.intended_ns(done.records))
     return Summary(
         records=done.records,
         first_measured=job.schedule.first_measured,
@@ -50,6 +62,12 @@ def produce(spec: ProduceSpec, emit: Callable[[Event], None]) -> Summary:
         resources=done.resources,
         lag_ns=done.lag_ns,
     )
+
+
+def _recorder(spec: ProduceSpec, records: int) -> Recorder:
+    if spec.stream.topics == 1:
+        return Recorder(records, spec.identify_reports)
+    return TopicsRecorder(records, spec.identify_reports, spec.stream.first_partitions)
 
 
 class _Ticker:

@@ -74,6 +74,7 @@ class Resources:
     """The worker process over the measured time; memory from its begin to the end of the drain."""
 
     cpu_s: float
+    caller_cpu_s: float  # of that, the thread that sends: the event loop's, if there is one
     rss_start_bytes: int
     rss_end_bytes: int
     rss_peak_bytes: int

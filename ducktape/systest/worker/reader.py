@@ -1,4 +1,4 @@
-"""The read worker: a topic from its first offset to its end, every record recognised, as a log history.
+"""The read worker: a stream's topics from their first offset to their end, every record recognised, as a log history.
 
 It reads with confluent's consumer, without a group, and keeps no message for longer than a batch. What a record is
 gets decided here, from its value, key and headers against the streams that were sent; what that means for the
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import confluent_kafka
 import numpy as np
 import numpy.typing as npt
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
 from systest.history.columns import LOG_COLUMNS, TYPES, Content, Manifest, column_path
 from systest.history.identity import key_indices
@@ -70,7 +70,7 @@ def read(spec: ReadSpec, emit: Callable[[Event], None]) -> Summary:
     emit(Ready(VERSION, os.getpid(), spec.run_id, client, ""))
     meter.begin()
     with _Reading(spec) as reading, _columns(Path(spec.directory)) as columns:
-        recognise = Recogniser(spec.streams)
+        recognise = Recogniser(spec.streams, spec.first_partitions)
         rows, began_s = 0, time.monotonic()
         told_s = began_s
         for messages in reading.batches():
@@ -94,11 +94,11 @@ def read(spec: ReadSpec, emit: Callable[[Event], None]) -> Summary:
 
 
 class _Reading:
-    """One pass over a topic, every partition from the first offset kept to the end found on entry.
+    """One pass over the topics, every partition from the first offset kept to the end found on entry.
 
-    The end is reached by position, not by count: the records of aborted transactions and the markers at the end
-    of any take offsets that no consumer sees. `log_end` is that end; under `read_committed` it is where the
-    broker lets such a reader go no further, if that comes first.
+    Partitions have the numbers that histories know them by. The end is reached by position, not by count: the
+    records of aborted transactions and the markers at the end of any take offsets that no consumer sees. `log_end`
+    is that end; under `read_committed` it is where the broker lets such a reader go no further, if that comes first.
     """
 
     def __init__(self, spec: ReadSpec) -> None:
@@ -108,6 +108,8 @@ class _Reading:
         self.log_start: dict[int, int] = {}
         self.log_end: dict[int, int] = {}
         self._unread: set[int] = set()
+        self._places: dict[int, tuple[str, int]] = {}
+        self._first_partitions = spec.first_partitions
         try:
             self._consumer = Consumer(
                 {
@@ -128,17 +130,13 @@ class _Reading:
 
     def __enter__(self) -> _Reading:
         try:
-            for partition in self._partitions():
-                start, end = self._watermarks(partition)
-                self.log_start[partition], self.log_end[partition] = start, end
+            self._places = self._found()
+            for number in self._places:
+                start, end = self._watermarks(number)
+                self.log_start[number], self.log_end[number] = start, end
                 if start < end:
-                    self._unread.add(partition)
-            self._consumer.assign(
-                [
-                    TopicPartition(self._spec.topic, each, self.log_start[each])
-                    for each in sorted(self._unread)
-                ]
-            )
+                    self._unread.add(number)
+            self._consumer.assign([self._place(each, self.log_start[each]) for each in sorted(self._unread)])
         except BaseException:
             self._consumer.close()
             raise
@@ -161,7 +159,8 @@ class _Reading:
             yield self._up_to_the_end(batch)
 
     def _up_to_the_end(self, batch: list[Any]) -> list[Any]:
-        last = {message.partition(): message.offset() for message in batch}
+        number = self._number
+        last = {number(message): message.offset() for message in batch}
         overrun = False
         for partition, offset in last.items():
             if partition not in self._unread or offset >= self.log_end[partition]:
@@ -169,8 +168,12 @@ class _Reading:
             if offset >= self.log_end[partition] - 1:
                 self._end(partition)
         if overrun:
-            return [each for each in batch if each.offset() < self.log_end[each.partition()]]
+            return [each for each in batch if each.offset() < self.log_end[number(each)]]
         return batch
+
+    def _number(self, message: Any) -> int:
+        number: int = self._first_partitions[message.topic()] + message.partition()
+        return number
 
     def _is_event(self, message: Any) -> bool:
         """Whether this is no record; a partition's end is noted, an error raised."""
@@ -182,7 +185,7 @@ class _Reading:
                 raise ReadError(f"topic {self._spec.topic} can't be read back: {error.str()}")
             self._note(error)
             return True
-        partition, offset = message.partition(), message.offset()
+        partition, offset = self._number(message), message.offset()
         if partition not in self._unread:
             return True
         if offset < self.log_end[partition] and self._spec.isolation == "read_committed":
@@ -194,30 +197,46 @@ class _Reading:
     def _end(self, partition: int) -> None:
         if partition in self._unread:
             self._unread.remove(partition)
-            self._consumer.incremental_unassign([TopicPartition(self._spec.topic, partition)])
+            self._consumer.incremental_unassign([self._place(partition)])
 
-    def _partitions(self) -> list[int]:
-        topic = self._spec.topic
+    def _found(self) -> dict[int, tuple[str, int]]:
+        """Topic and partition of each number."""
+        names, asked = self._first_partitions, self._spec.topic
         try:
-            found = self._consumer.list_topics(topic, self._call_limit_s()).topics[topic]
+            # One request for all there are is quicker than one for each of many.
+            answer = self._consumer.list_topics(
+                asked if len(names) == 1 else None, timeout=self._call_limit_s()
+            )
         except KafkaException as error:
-            raise ReadError(f"no broker told of topic {topic}: {_reason(error)}{self._trouble}") from error
-        if found.error is not None or not found.partitions:
-            why = "it has no partitions" if found.error is None else found.error.str()
-            raise ReadError(f"topic {topic} can't be read back: {why}")
-        return sorted(found.partitions)
+            raise ReadError(f"no broker told of topic {asked}: {_reason(error)}{self._trouble}") from error
+        places = {}
+        for topic, first in names.items():
+            found = answer.topics.get(topic)
+            if found is None or found.error is not None or not found.partitions:
+                why = "it has no partitions" if found is None or found.error is None else found.error.str()
+                raise ReadError(f"topic {topic} can't be read back: {why}")
+            if len(names) > 1 and len(found.partitions) != self._spec.streams[0].partitions:
+                raise ReadError(
+                    f"topic {topic} has {len(found.partitions)} partitions, not {self._spec.streams[0].partitions}: "
+                    "a history could not tell them from those of the next topic"
+                )
+            places.update({first + each: (topic, each) for each in sorted(found.partitions)})
+        return places
 
-    def _watermarks(self, partition: int) -> tuple[int, int]:
-        where = TopicPartition(self._spec.topic, partition)
+    def _place(self, number: int, offset: int = OFFSET_INVALID) -> TopicPartition:
+        return TopicPartition(*self._places[number], offset)
+
+    def _watermarks(self, number: int) -> tuple[int, int]:
+        where = self._place(number)
         try:
             marks = self._consumer.get_watermark_offsets(where, self._call_limit_s())
         except KafkaException as error:
             raise ReadError(
-                f"no broker told the end of {where.topic}, partition {partition}: {_reason(error)}{self._trouble}"
+                f"no broker told the end of {where.topic}, partition {where.partition}: {_reason(error)}{self._trouble}"
             ) from error
         if marks is None:
             raise ReadError(
-                f"no broker told the end of {where.topic}, partition {partition}, in time{self._trouble}"
+                f"no broker told the end of {where.topic}, partition {where.partition}, in time{self._trouble}"
             )
         start, end = marks
         return start, end
@@ -257,8 +276,9 @@ class Recogniser:
     it claims none of this run.
     """
 
-    def __init__(self, streams: Sequence[RecordStream]) -> None:
+    def __init__(self, streams: Sequence[RecordStream], first_partitions: Mapping[str, int]) -> None:
         self._streams = streams
+        self._first_partitions = first_partitions
         self._runs = np.array(sorted({stream.run for stream in streams}), np.uint32)
 
     def __call__(self, messages: Sequence[Any]) -> Recognised:
@@ -284,8 +304,12 @@ class Recogniser:
                 agree &= _keys_agree(stream, some, heads["key"][mine])
                 agree &= _headers_agree(stream, some, sequence[mine])
                 content[mine[~agree]] = Content.DAMAGED
+        partition = np.fromiter((message.partition() for message in messages), np.int64, rows)
+        if len(self._first_partitions) > 1:
+            first = self._first_partitions
+            partition += np.fromiter((first[message.topic()] for message in messages), np.int64, rows)
         return Recognised(
-            partition=np.fromiter((message.partition() for message in messages), np.int64, rows),
+            partition=partition,
             offset=np.fromiter((message.offset() for message in messages), np.int64, rows),
             timestamp_ms=np.fromiter((message.timestamp()[1] for message in messages), np.int64, rows),
             producer=producer,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,22 @@ class Recorder:
             self._timestamp_ms[sequence] = message.timestamp()[1]
             self._reported[sequence] = IDENTITY.unpack_from(message.value())[2]
 
+    def called(self, first: int, count: int, now_ns: int) -> None:
+        """Records handed over in one call."""
+        self.called_ns[first : first + count] = array("q", [now_ns]) * count
+
+    def told_batch(self, first: int, count: int, failures: Mapping[int, Outcome]) -> None:
+        """One outcome of many records, which are acked at a place not told, but for `failures`, by their index."""
+        now_ns = time.perf_counter_ns()
+        end = first + count
+        self._settled_ns[first:end] = array("q", [now_ns]) * count
+        self._outcome[first:end] = array("b", [_ACKED]) * count
+        self._reports[first:end] = array("b", [1]) * count
+        for index, outcome in failures.items():
+            self._outcome[first + index] = outcome
+        self.told += count
+        self.failed += len(failures)
+
     def acked_at(self, sequence: int, metadata: Any) -> None:
         """An acknowledgement with the fields `partition`, `offset`, `timestamp`, and no record in it."""
         self._settled_ns[sequence] = time.perf_counter_ns()
@@ -121,10 +138,11 @@ class Recorder:
         self.told += 1
         self.failed += 1
 
-    def write(self, directory: Path, rows: int) -> None:
-        """Writes the first `rows` records as a send history."""
+    def write(self, directory: Path, rows: int, intended_ns: array[int]) -> None:
+        """Writes the first `rows` records as a send history; `intended_ns` is empty in a closed loop."""
         directory.mkdir(parents=True, exist_ok=True)
         columns = {
+            "intended_ns": intended_ns,
             "called_ns": self.called_ns,
             "settled_ns": self._settled_ns,
             "outcome": self._outcome,
@@ -141,3 +159,23 @@ class Recorder:
             with column_path(directory, name).open("wb") as file:
                 column.tofile(file)
         Manifest("send", rows, SEND_COLUMNS, {}).write(directory)
+
+
+class TopicsRecorder(Recorder):
+    """As `Recorder`, for a stream of several topics: their partitions count on through them.
+
+    Args:
+        first_partitions: topic -> the number of its partition 0.
+    """
+
+    def __init__(self, capacity: int, identify: bool, first_partitions: Mapping[str, int]) -> None:
+        super().__init__(capacity, identify)
+        self._first_partitions = first_partitions
+
+    def acked(self, sequence: int, message: Any) -> None:
+        super().acked(sequence, message)
+        self._partition[sequence] += self._first_partitions[message.topic()]
+
+    def acked_at(self, sequence: int, metadata: Any) -> None:
+        super().acked_at(sequence, metadata)
+        self._partition[sequence] += self._first_partitions[metadata.topic]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import time
 from array import array
 
 import psutil
@@ -23,11 +24,12 @@ class ResourceMeter:
     def __init__(self, held_bytes: int) -> None:
         self._held_bytes = held_bytes
         self._process = psutil.Process()
-        self._cpu_from_s = 0.0
+        self._cpu_from_s = self._caller_cpu_from_s = 0.0
         self._rss_start_bytes = self._rss_peak_bytes = 0
 
     def begin(self) -> None:
-        self._cpu_from_s = _cpu_s()
+        """Call it on the thread that sends, as `end`."""
+        self._cpu_from_s, self._caller_cpu_from_s = _cpu_s(), time.thread_time()
         self._rss_start_bytes = self._rss_peak_bytes = self._rss()
 
     def sample(self) -> None:
@@ -39,6 +41,7 @@ class ResourceMeter:
         self.sample()
         return Resources(
             cpu_s=_cpu_s() - self._cpu_from_s,
+            caller_cpu_s=time.thread_time() - self._caller_cpu_from_s,
             rss_start_bytes=self._rss_start_bytes,
             rss_end_bytes=self._rss(),
             rss_peak_bytes=self._rss_peak_bytes,

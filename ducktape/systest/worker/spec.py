@@ -54,8 +54,8 @@ class ReadSpec:
 
     Args:
         run_id: name of the run; the worker repeats it in its `ready` event.
-        topic: the topic to read.
-        streams: what was sent to it, one a producer; their `run` and `producer` numbers tell records apart.
+        topic: the topic to read, or what the names of the streams' topics begin with.
+        streams: what was sent there, one a producer; their `run` and `producer` numbers tell records apart.
         client: client configuration as in `ProduceSpec`.
         isolation: `read_committed` or `read_uncommitted`.
         timeout_s: time for the whole reading; past it the worker ends with an error.
@@ -69,6 +69,12 @@ class ReadSpec:
     isolation: str
     timeout_s: float
     directory: str
+
+    @property
+    def first_partitions(self) -> dict[str, int]:
+        """The topics to read; added to a partition's own number, it gives the number that histories know."""
+        several = [stream.first_partitions for stream in self.streams if stream.topics > 1]
+        return several[0] if several else {self.topic: 0}
 
     def to_json(self) -> dict[str, Any]:
         return _plain("read", asdict(self))

@@ -56,13 +56,16 @@ class RecordStream:
     Args:
         run: number of the run, see `run_number`.
         producer: number of the producer within the run.
-        topic: topic of every record.
-        partitions: partitions of the topic; requested in turn with `Placement.PARTITION`.
+        topic: topic of every record, or what the names of its topics begin with.
+        partitions: partitions of a topic; requested in turn with `Placement.PARTITION`.
         placement: who decides a record's partition.
         value_bytes: length of each value, at least `VALUE_BYTES_MIN`.
         keys: number of distinct keys, 0 for records without a key; at least 1 with `Placement.KEY`.
         headers: whether each record carries a header that repeats its sequence number.
         timestamp_base_ms: record `n` is stamped with this + n; None leaves the timestamp to the client.
+        topics: number of topics; record `n` goes to topic n mod this.
+
+    Histories know partitions by one number: partition p of the stream's topic i is i * `partitions` + p.
 
     Raises:
         ValueError: a field is out of range; the message names it.
@@ -77,6 +80,7 @@ class RecordStream:
     keys: int = 0
     headers: bool = False
     timestamp_base_ms: int | None = None
+    topics: int = 1
 
     def __post_init__(self) -> None:
         if self.value_bytes < VALUE_BYTES_MIN:
@@ -85,8 +89,22 @@ class RecordStream:
             )
         if self.partitions < 1:
             raise ValueError(f"partitions is {self.partitions}; a topic has at least 1")
+        if self.topics < 1:
+            raise ValueError(f"topics is {self.topics}; send to at least 1")
         if self.keys < 0 or (self.placement is Placement.KEY and self.keys == 0):
             raise ValueError(f"keys is {self.keys}; placement by key needs at least 1, no key is 0")
+
+    @property
+    def topic_names(self) -> tuple[str, ...]:
+        """The topic of record `n` is the one at n mod their number."""
+        if self.topics == 1:
+            return (self.topic,)
+        return tuple(f"{self.topic}-{index}" for index in range(self.topics))
+
+    @property
+    def first_partitions(self) -> dict[str, int]:
+        """What histories add to a partition's own number, by topic."""
+        return {name: index * self.partitions for index, name in enumerate(self.topic_names)}
 
     def key_index(self, sequence: int) -> int:
         """Which of the stream's keys record `sequence` has; `NO_KEY` if it has none."""
@@ -101,7 +119,9 @@ class RecordStream:
 
     def partition(self, sequence: int) -> int | None:
         """The partition requested by number; None where the client or the key decides."""
-        return sequence % self.partitions if self.placement is Placement.PARTITION else None
+        if self.placement is not Placement.PARTITION:
+            return None
+        return sequence // self.topics % self.partitions  # each topic's own records take turns
 
     def headers_of(self, sequence: int) -> Headers | None:
         return [("sequence", b"%d" % sequence)] if self.headers else None

@@ -1,28 +1,49 @@
-"""What a producer is asked to do, and when: how many records may be in flight, for how long.
+"""What a producer is asked to do, and when. A user names a workload in one word; this is what the words mean.
 
-All of today's workloads are closed loops that differ in their window: a caller sends while fewer than
-`in_flight` of its records are unacknowledged. `saturate` has a window that no producer empties,
-`one-at-a-time` waits for each acknowledgement before the next call.
+Closed loops wait for acknowledgements, so a slow one delays the calls behind it:
+
+- `saturate`, `one-at-a-time`, `window:N`: one caller sends while fewer than N of its records are unacknowledged.
+  `saturate` has a window that no producer empties, `one-at-a-time` waits for each acknowledgement before the next call.
+- `tasks:N`: N tasks on one event loop, each of which produces a record, awaits its acknowledgement, and does so again.
+- `bulk:N`: one caller hands over N records in one call with one outcome for all, while its window has room for them.
+
+The open loop `open:RATE` waits for nobody: record n is due n / RATE seconds after the first, whatever became of the
+records ahead of it, and its latency counts from then. A caller that falls behind sends what is due as fast as it can,
+so that no record of the timetable is left out. The spacing is constant: record n's time is then a function of n, the
+same for every strategy and in every language; and it adds no bursts of its own, which with the some hundred records
+of a low rate's round would decide the highest percentiles by themselves.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 SATURATE_IN_FLIGHT = 10_000
 IN_FLIGHT_MAX = 1_000_000
+BULK_RECORDS = 1_000
+RATE_PER_S_MAX = 1_000_000
+
+FORMS = (
+    "saturate, one-at-a-time, window:N (N records in flight), open:RATE (RATE records/s whatever happens), "
+    "tasks:N (N tasks that each await their record) or bulk:N (N records in one call)"
+)
+"""How a user names a workload."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One closed-loop workload.
+    """One workload. A closed loop of one caller and single records, unless one of the last three says otherwise.
 
     Args:
-        name: as a user writes it: `saturate`, `one-at-a-time` or `window:N`.
+        name: as a user writes it, see `FORMS`.
         in_flight: records that may be unacknowledged at once.
         duration_s: measured time; sending stops at its end.
         warmup_s: time before it whose records are verified but not in the figures.
         records_max: records sent in all, warm-up included; sending stops there if it comes first.
+        rate_per_s: of an open loop, else None.
+        tasks: whether `in_flight` is the number of tasks, with one record each.
+        batch: records handed over in one call, None for single records.
     """
 
     name: str
@@ -30,6 +51,9 @@ class Workload:
     duration_s: float = 2.5
     warmup_s: float = 0.5
     records_max: int = 3_000_000
+    rate_per_s: int | None = None
+    tasks: bool = False
+    batch: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.in_flight <= IN_FLIGHT_MAX:
@@ -40,21 +64,39 @@ class Workload:
             )
         if self.records_max < 1:
             raise ValueError(f"records_max is {self.records_max}; send at least 1")
+        if (self.rate_per_s is not None) + self.tasks + (self.batch is not None) > 1:
+            raise ValueError(f"{self.name} can be one of an open loop, a loop of tasks, and one of batches")
+        if self.batch is not None and not 1 <= self.batch <= self.in_flight:
+            raise ValueError(f"batch is {self.batch}; choose 1 to in_flight, which is {self.in_flight}")
+
+    @property
+    def records_due(self) -> int:
+        """How many records it has at the most; those of an open loop are fixed from the beginning."""
+        if self.rate_per_s is None:
+            return self.records_max
+        return min(self.records_max, max(1, round(self.rate_per_s * (self.warmup_s + self.duration_s))))
 
 
-def in_flight_of(name: str) -> int:
-    """The window of a workload named as a user writes it.
+def workload_named(name: str, **others: Any) -> Workload:
+    """The workload that a user calls so; `others` are its times and its limit.
 
     Raises:
         ValueError: no such workload; the message lists those there are.
     """
-    if name == "saturate":
-        return SATURATE_IN_FLIGHT
-    if name == "one-at-a-time":
-        return 1
-    kind, _, count = name.partition(":")
-    if kind == "window" and count.isdecimal() and 1 <= int(count) <= IN_FLIGHT_MAX:
-        return int(count)
-    raise ValueError(
-        f"unknown workload {name!r}; choose saturate, one-at-a-time or window:N (N records in flight)"
-    )
+    kind, _, given = name.partition(":")
+    number = int(given) if given.isascii() and given.isdecimal() else 0
+    match kind:
+        case "saturate" if not given:
+            return Workload(name, SATURATE_IN_FLIGHT, **others)
+        case "one-at-a-time" if not given:
+            return Workload(name, 1, **others)
+        case "window" if 1 <= number <= IN_FLIGHT_MAX:
+            return Workload(name, number, **others)
+        case "open" if 1 <= number <= RATE_PER_S_MAX:
+            return Workload(name, IN_FLIGHT_MAX, rate_per_s=number, **others)
+        case "tasks" if 1 <= number <= IN_FLIGHT_MAX:
+            return Workload(name, number, tasks=True, **others)
+        case "bulk" if not given or 1 <= number <= IN_FLIGHT_MAX:
+            batch = number or BULK_RECORDS
+            return Workload(name, max(SATURATE_IN_FLIGHT, batch), batch=batch, **others)
+    raise ValueError(f"unknown workload {name!r}; choose {FORMS}")

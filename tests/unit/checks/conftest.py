@@ -75,6 +75,7 @@ class Language:
         """The n-th is what was told of record n. Called a microsecond apart, told a millisecond after the call."""
         called = [1_000 * n for n in range(len(told))]
         columns = {
+            "intended_ns": [-1 for _ in told],
             "called_ns": called,
             "settled_ns": [
                 call + 1_000_000 if each.settled_ns is None else each.settled_ns

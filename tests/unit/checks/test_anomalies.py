@@ -133,6 +133,29 @@ def test_misplaced__key_where_murmur2_says__is_none(say: Any) -> None:
     assert say.anomalies(told, say.log(say.at(1, 0, seq=0))) == {}
 
 
+def test_misplaced__another_topic_than_its_own__is_misplaced(say: Any) -> None:
+    stream = say.stream(partitions=2, topics=2)  # partitions 0 and 1, 2 and 3
+    told = say.sends(say.acked(1, 0), say.acked(0, 0), stream=stream)
+    [found] = say.judge(told, say.log(say.at(1, 0, seq=0), say.at(0, 0, seq=1))).anomalies
+    assert (found.kind.value, found.count) == ("misplaced", 1)
+    assert found.examples == ("record 1 of producer 0 lies at partition 0, offset 0, and belongs in topic 1",)
+
+
+def test_misplaced__any_partition_of_its_own_topic__is_none(say: Any) -> None:
+    told = say.sends(say.acked(1, 0), say.acked(2, 0), stream=say.stream(partitions=2, topics=2))
+    assert say.anomalies(told, say.log(say.at(1, 0, seq=0), say.at(2, 0, seq=1))) == {}
+
+
+def test_misplaced__requested_partition_of_another_topic__is_misplaced(say: Any) -> None:
+    stream = say.stream(partitions=2, topics=2, placement=Placement.PARTITION)
+    told = say.sends(say.acked(0, 0), say.acked(0, 1), say.acked(1, 0), stream=stream)
+    log = say.log(say.at(0, 0, seq=0), say.at(0, 1, seq=1), say.at(1, 0, seq=2))
+    [found] = say.judge(told, log).anomalies
+    assert found.examples == (
+        "record 1 of producer 0 lies at partition 0, offset 1, and belongs in partition 2",
+    )
+
+
 def test_duplicate__twice_under_idempotence__is_duplicate_with_both_places(say: Any) -> None:
     judgement = say.judge(say.sends(say.acked(0, 0)), say.log(say.at(0, 0, seq=0), say.at(0, 1, seq=0)))
     [found] = judgement.anomalies

@@ -25,6 +25,7 @@ def history(latencies_ms: list[float], failed: frozenset[int] = frozenset()) -> 
     return SendHistory(
         stream=STREAM,
         rows=rows,
+        intended_ns=np.full(rows, -1, dtype=np.int64),
         called_ns=called,
         settled_ns=called + (np.array(latencies_ms) * 1e6).astype(np.int64),
         outcome=np.array(outcome, dtype=np.int8),
@@ -44,7 +45,11 @@ def summary(send: SendHistory, first_measured: int = 0, lag_ns: tuple[int, ...] 
         measured_to_ns=send.rows * 1_000_000,
         code_path=CodePath(send.rows, 0.01, 5, 0.02, 50, 0.25, {}),
         resources=Resources(
-            cpu_s=0.1, rss_start_bytes=10 * MIB, rss_end_bytes=12 * MIB, rss_peak_bytes=20 * MIB
+            cpu_s=0.1,
+            caller_cpu_s=0.05,
+            rss_start_bytes=10 * MIB,
+            rss_end_bytes=12 * MIB,
+            rss_peak_bytes=20 * MIB,
         ),
         lag_ns=lag_ns,
     )
@@ -60,6 +65,17 @@ def test_latency__is_from_call_to_the_moment_the_caller_knew() -> None:
     latency = figures_of(history([float(n) for n in range(1, 101)])).latency
     assert latency is not None
     assert dataclasses.astuple(latency) == (50.5, 50, 90, 95, 99, 100, 100)
+
+
+def test_latency__of_an_open_loop__is_from_when_each_was_due() -> None:
+    send = history([2.0] * 10)
+    called_ns, settled_ns = send.called_ns + 30_000_000, send.settled_ns + 30_000_000
+    figures = figures_of(
+        dataclasses.replace(send, intended_ns=send.called_ns, called_ns=called_ns, settled_ns=settled_ns)
+    )
+    assert figures.latency is not None
+    assert figures.service is not None
+    assert (figures.latency.max_ms, figures.service.max_ms) == (32.0, 2.0)
 
 
 def test_latency__of_the_warm_up__does_not_count() -> None:
@@ -109,6 +125,7 @@ def test_memory_and_cpu__are_the_workers() -> None:
     figures = figures_of(history([1.0] * 100))
     assert (figures.memory.growth_mib, figures.memory.peak_mib) == (2, 20)
     assert figures.cpu.client_us == pytest.approx(1000)
+    assert figures.cpu.caller_us == pytest.approx(500)
     assert figures.cpu.broker_us == 2
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
 from systest.metrics import METRICS
 from systest.reports import RoundResult, RunResult, StrategyResult, markdown, terminal
-from systest.workloads.workload import Workload
+from systest.workloads.workload import Workload, workload_named
 from tests.unit.metrics.test_figures import figures_of, history
 
 
@@ -43,7 +44,9 @@ def test_json__gives_the_result_back() -> None:
 def test_json__holds_the_table_for_other_programs() -> None:
     document = json.loads(FAILED.to_json())
     assert document["verified"] is False
-    assert [row["figure"] for row in document["table"]] == [metric.path for metric in METRICS]
+    assert [row["figure"] for row in document["table"]] == [
+        metric.path for metric in METRICS if not metric.only_open
+    ]
     p50 = next(row for row in document["table"] if row["figure"] == "latency.p50_ms")
     assert (p50["best"], p50["strategies"]["async"]["ratio"]) == (["sync"], 2.0)
 
@@ -62,7 +65,7 @@ def test_terminal__first_line_is_the_broker() -> None:
 def test_terminal__keeps_to_its_width_and_shows_every_figure_of_each_strategy(width: int) -> None:
     lines = terminal(RESULT, width).splitlines()
     assert max(map(len, lines)) <= width
-    for metric in METRICS:
+    for metric in (each for each in METRICS if not each.only_open):
         assert any(line.startswith(f"  {metric.label}") for line in lines)
     assert any("async" in line.split() for line in lines)
 
@@ -82,3 +85,11 @@ def test_markdown__every_row_has_every_column() -> None:
     table = [line for line in markdown(RESULT).splitlines() if line.startswith("|")]
     assert {line.count("|") for line in table} == {5}
     assert len(table) > len(METRICS)
+
+
+@pytest.mark.parametrize("report", [markdown, lambda result: terminal(result, 160)])
+def test_report__of_an_open_loop__tells_the_rate_and_latency_from_the_call_beside(report: Any) -> None:
+    text = report(dataclasses.replace(RESULT, workload=workload_named("open:1000")))
+    assert "1,000 records/s whatever happens, latency from when each was due" in text
+    assert "p99 from the call, ms" in text
+    assert "p99 from the call, ms" not in report(RESULT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_recorder__second_report_of_a_failure__leaves_the_record_acked_and_count
     recorder = Recorder(capacity=2, identify=False)
     recorder.acked_at(0, _Place())
     recorder.not_acked(0, Outcome.FAILED)
-    recorder.write(tmp_path, rows=2)
+    recorder.write(tmp_path, rows=2, intended_ns=array("q"))
     history = load_send(tmp_path, RecordStream(run=1, producer=0, topic="t", partitions=1))
     assert list(history.outcome) == [Outcome.ACKED, Outcome.PENDING]
     assert list(history.reports) == [2, 0]
@@ -93,13 +94,13 @@ async def test_window__the_oldest_is_done__wait_learns_all_before_the_first_that
     full, futures = window(recorder, 4)
     for place in (0, 1, 3):
         futures[place].set_result(_Place())
-    await full.wait(until_ns=0)
+    await full.wait(limit_s=0)
     assert [sequence for sequence, _ in full.pending] == [2, 3]
 
 
 async def test_window__nothing_is_done__wait_ends_in_time() -> None:
     full, _ = window(Recorder(capacity=2, identify=False), 2)
-    await asyncio.wait_for(full.wait(until_ns=0), 5.0)
+    await asyncio.wait_for(full.wait(limit_s=0), 5.0)
     assert len(full.pending) == 2
 
 
@@ -107,7 +108,7 @@ async def test_window__of_one__wait_takes_its_failure_for_its_outcome() -> None:
     recorder = Recorder(capacity=1, identify=False)
     full, futures = window(recorder, 1)
     futures[0].set_exception(KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT)))
-    await full.wait(until_ns=0)
+    await full.wait(limit_s=0)
     assert (recorder.told, recorder.failed, len(full.pending)) == (1, 1, 0)
 
 

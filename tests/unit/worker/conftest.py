@@ -19,7 +19,7 @@ from systest.embedded.mock_cluster import MockCluster
 from systest.worker.protocol import Error, Event, Progress, Ready, Summary, event_of
 from systest.worker.spec import ProduceSpec, ReadSpec, Spec
 from systest.workloads.stream import RecordStream, run_number
-from systest.workloads.workload import Workload, in_flight_of
+from systest.workloads.workload import workload_named
 
 RUN_ID = "unit"
 PARTITIONS = 4  # of a topic that the embedded broker makes on first use
@@ -134,7 +134,7 @@ def spec_of(cluster: MockCluster, tmp_path: Path) -> Callable[..., ProduceSpec]:
             stream=RecordStream(
                 run_number(RUN_ID), producer=0, topic=next(_topics), partitions=PARTITIONS, **(stream or {})
             ),
-            workload=Workload(workload, in_flight_of(workload), **values),
+            workload=workload_named(workload, **values),
             client={
                 "bootstrap.servers": cluster.bootstrap_servers,
                 "acks": "all",

@@ -56,6 +56,7 @@ final class Events {
         path.set("why_not", whyNot);
         ObjectNode resources = event.putObject("resources");
         resources.put("cpu_s", used.cpuSeconds());
+        resources.put("caller_cpu_s", used.callerCpuSeconds());
         resources.put("rss_start_bytes", used.rssStartBytes());
         resources.put("rss_end_bytes", used.rssEndBytes());
         resources.put("rss_peak_bytes", used.rssPeakBytes());

@@ -34,7 +34,6 @@ final class Producing {
     private final Events events;
     private final RecordStream stream;
     private final int inFlightMax;
-    private final int recordsMax;
     private final Recorder recorder;
     private final ResourceMeter meter;
     private final Schedule schedule;
@@ -49,13 +48,16 @@ final class Producing {
             throw new CannotRun("mutants are planted in sync and async only, not in java");
         }
         JsonNode workload = spec.get("workload");
+        if (workload.get("tasks").asBoolean() || !workload.get("batch").isNull()) {
+            throw new CannotRun("java can't run " + workload.get("name").asText() + ": it has neither tasks nor a bulk call");
+        }
         stream = new RecordStream(spec.get("stream"));
         inFlightMax = workload.get("in_flight").asInt();
-        recordsMax = workload.get("records_max").asInt();
         double asked = workload.get("warmup_s").asDouble();
         double warmupSeconds = asked > 0 ? Math.max(asked, WARMUP_SECONDS_MIN) : 0;
-        schedule = new Schedule(warmupSeconds, workload.get("duration_s").asDouble(), this::begin);
-        recorder = new Recorder(recordsMax, spec.get("identify_reports").asBoolean());
+        schedule = new Schedule(workload, warmupSeconds, spec.get("drain_s").asDouble(), this::begin);
+        recorder =
+            new Recorder(schedule.records, spec.get("identify_reports").asBoolean(), stream.firstPartitions());
         meter = new ResourceMeter(recorder.heldBytes());
         window = new Semaphore(inFlightMax);
     }
@@ -78,7 +80,10 @@ final class Producing {
         Resources used = meter.end();
         // What is not settled by now is given up, and its callback hears of it.
         producer.close(isFlushed ? Duration.ofSeconds(5) : Duration.ZERO);
-        recorder.write(Path.of(spec.get("directory").asText()), sent);
+        if (schedule.isOpen() && sent < schedule.records) {
+            throw new CannotRun("java fell behind: of " + schedule.records + " records it sent " + sent);
+        }
+        recorder.write(Path.of(spec.get("directory").asText()), sent, schedule::intendedNs);
         int calls = sent - schedule.firstMeasured();
         double produceSeconds = produceSampled == 0 ? 0 : produceNs / 1e9 * calls / produceSampled;
         events.summary(schedule, sent, produceSeconds, flushSeconds, used);
@@ -87,12 +92,15 @@ final class Producing {
     private int send(KafkaProducer<byte[], byte[]> producer) throws InterruptedException {
         schedule.start();
         int sequence = 0;
-        while (sequence < recordsMax) {
+        while (sequence < schedule.records) {
             long nowNs = System.nanoTime();
             if (nowNs >= schedule.boundaryNs()) {
                 if (!schedule.passed(sequence)) {
                     break;
                 }
+                continue;
+            }
+            if (schedule.waited(sequence, nowNs)) {
                 continue;
             }
             if (!window.tryAcquire() && !window.tryAcquire(schedule.boundaryNs() - nowNs, TimeUnit.NANOSECONDS)) {
@@ -128,7 +136,10 @@ final class Producing {
     }
 
     private void requireTopic(KafkaProducer<byte[], byte[]> producer) throws CannotRun, InterruptedException {
-        FutureTask<?> asking = new FutureTask<>(() -> producer.partitionsFor(stream.topic));
+        FutureTask<?> asking = new FutureTask<>(() -> {
+            stream.topics.forEach(producer::partitionsFor);
+            return null;
+        });
         Thread thread = new Thread(asking, "metadata");
         thread.setDaemon(true);
         thread.start();
@@ -137,10 +148,10 @@ final class Producing {
             asking.get(REACH_LIMIT_SECONDS, TimeUnit.SECONDS);
         } catch (TimeoutException late) {
             throw new CannotRun(
-                "no broker answered at " + servers + " within " + REACH_LIMIT_SECONDS + " s for topic " + stream.topic);
+                "no broker answered at " + servers + " within " + REACH_LIMIT_SECONDS + " s for topic " + stream.topics.get(0));
         } catch (ExecutionException refused) {
             throw new CannotRun(
-                "the broker at " + servers + " gave no metadata of topic " + stream.topic + ": "
+                "the broker at " + servers + " gave no metadata of topic " + stream.topics.get(0) + ": "
                     + refused.getCause().getMessage());
         }
     }

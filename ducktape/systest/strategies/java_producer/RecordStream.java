@@ -4,7 +4,11 @@ import com.fasterxml.jackson.databind.JsonNode;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.zip.CRC32;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.header.Header;
@@ -17,7 +21,7 @@ final class RecordStream {
     private static final int NO_KEY = -1;
     private static final long KEY_STEP = 2654435761L;
 
-    final String topic;
+    final List<String> topics;
     private final int run;
     private final int producer;
     private final int partitions;
@@ -30,7 +34,7 @@ final class RecordStream {
     private final CRC32 crc = new CRC32();
 
     RecordStream(JsonNode stream) {
-        topic = stream.get("topic").asText();
+        topics = names(stream.get("topic").asText(), stream.get("topics").asInt());
         run = (int) stream.get("run").asLong();
         producer = (int) stream.get("producer").asLong();
         partitions = stream.get("partitions").asInt();
@@ -43,16 +47,32 @@ final class RecordStream {
         filler = filler((run & 0xFFFFFFFFL) << 32 | producer & 0xFFFFFFFFL, valueBytes - FILLER_AT - CHECKSUM_BYTES);
     }
 
+    /** What histories add to a partition's own number, by topic. */
+    Map<String, Integer> firstPartitions() {
+        Map<String, Integer> first = new HashMap<>();
+        for (int index = 0; index < topics.size(); index++) {
+            first.put(topics.get(index), index * partitions);
+        }
+        return first;
+    }
+
     /** Record {@code sequence}. On one thread only: the checksum's state is shared. */
     ProducerRecord<byte[], byte[]> record(long sequence) {
         long keyIndex = keys > 0 ? sequence * KEY_STEP % keys : NO_KEY;
         byte[] key = keys > 0 ? String.format("key-%08d", keyIndex).getBytes(StandardCharsets.US_ASCII) : null;
-        Integer partition = byPartition ? Integer.valueOf((int) (sequence % partitions)) : null;
+        Integer partition = byPartition ? Integer.valueOf((int) (sequence / topics.size() % partitions)) : null;
         Long timestamp = timestampBaseMs == null ? null : Long.valueOf(timestampBaseMs + sequence);
         Iterable<Header> own = headers
             ? List.of(new RecordHeader("sequence", Long.toString(sequence).getBytes(StandardCharsets.US_ASCII)))
             : null;
+        String topic = topics.get((int) (sequence % topics.size()));
         return new ProducerRecord<>(topic, partition, timestamp, key, value(sequence, (int) keyIndex), own);
+    }
+
+    private static List<String> names(String topic, int count) {
+        return count == 1
+            ? List.of(topic)
+            : IntStream.range(0, count).mapToObj(index -> topic + "-" + index).collect(Collectors.toList());
     }
 
     private byte[] value(long sequence, int keyIndex) {

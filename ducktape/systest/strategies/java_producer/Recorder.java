@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
+import java.util.Map;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.IntToLongFunction;
 import org.apache.kafka.clients.producer.RecordMetadata;
@@ -36,7 +37,11 @@ final class Recorder {
     private final LongAdder acked = new LongAdder();
     private final LongAdder failed = new LongAdder();
 
-    Recorder(int capacity, boolean identify) {
+    private final Map<String, Integer> firstPartitions;
+
+    /** @param firstPartitions what is added to a partition's own number, by topic */
+    Recorder(int capacity, boolean identify, Map<String, Integer> firstPartitions) {
+        this.firstPartitions = firstPartitions;
         calledNs = new long[capacity];
         settledNs = new long[capacity];
         outcome = new byte[capacity];
@@ -61,7 +66,8 @@ final class Recorder {
         reports[sequence]++;
         if (error == null) {
             outcome[sequence] = ACKED;
-            partition[sequence] = metadata.partition();
+            int first = firstPartitions.size() == 1 ? 0 : firstPartitions.get(metadata.topic());
+            partition[sequence] = first + metadata.partition();
             offset[sequence] = metadata.offset();
             if (timestampMs.length > 0) {
                 timestampMs[sequence] = metadata.timestamp();
@@ -92,8 +98,9 @@ final class Recorder {
             || error instanceof AuthorizationException;
     }
 
-    void write(Path directory, int rows) throws IOException {
+    void write(Path directory, int rows, IntToLongFunction intendedNs) throws IOException {
         Files.createDirectories(directory);
+        column(directory, "intended_ns", rows, Long.BYTES, intendedNs);
         column(directory, "called_ns", rows, Long.BYTES, row -> calledNs[row]);
         column(directory, "settled_ns", rows, Long.BYTES, row -> settledNs[row]);
         column(directory, "outcome", rows, Byte.BYTES, row -> outcome[row]);
@@ -103,9 +110,9 @@ final class Recorder {
         column(directory, "reports", rows, Byte.BYTES, row -> reports[row]);
         column(directory, "reported", rows, Long.BYTES, row -> -1); // its reports carry no record
         String manifest = String.format(
-            "{\"version\": 1, \"kind\": \"send\", \"rows\": %d, \"columns\": {\"called_ns\": \"int64\", "
-                + "\"settled_ns\": \"int64\", \"outcome\": \"int8\", \"partition\": \"int32\", \"offset\": \"int64\", "
-                + "\"timestamp_ms\": \"int64\", \"reports\": \"int8\", \"reported\": \"int64\"}, \"facts\": {}}",
+            "{\"version\": 1, \"kind\": \"send\", \"rows\": %d, \"columns\": {\"intended_ns\": \"int64\", "
+                + "\"called_ns\": \"int64\", \"settled_ns\": \"int64\", \"outcome\": \"int8\", \"partition\": \"int32\", "
+                + "\"offset\": \"int64\", \"timestamp_ms\": \"int64\", \"reports\": \"int8\", \"reported\": \"int64\"}, \"facts\": {}}",
             rows);
         Files.write(directory.resolve("manifest.json"), manifest.getBytes(StandardCharsets.US_ASCII));
     }

@@ -3,6 +3,7 @@ package systest;
 import com.sun.management.OperatingSystemMXBean;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
+import java.lang.management.ThreadMXBean;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
@@ -12,8 +13,10 @@ final class ResourceMeter {
 
     private final OperatingSystemMXBean system =
         (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
+    private final ThreadMXBean threads = ManagementFactory.getThreadMXBean();
     private final long heldBytes;
     private long cpuFromNs;
+    private long callerCpuFromNs;
     private long rssStartBytes;
     private volatile long rssPeakBytes;
 
@@ -21,8 +24,10 @@ final class ResourceMeter {
         this.heldBytes = heldBytes;
     }
 
+    /** On the thread that sends, as {@code end}. */
     void begin() {
         cpuFromNs = system.getProcessCpuTime();
+        callerCpuFromNs = threads.getCurrentThreadCpuTime();
         rssStartBytes = rss();
         rssPeakBytes = rssStartBytes;
     }
@@ -33,7 +38,9 @@ final class ResourceMeter {
 
     Resources end() {
         sample();
-        return new Resources((system.getProcessCpuTime() - cpuFromNs) / 1e9, rssStartBytes, rss(), rssPeakBytes);
+        double cpuSeconds = (system.getProcessCpuTime() - cpuFromNs) / 1e9;
+        double callerCpuSeconds = (threads.getCurrentThreadCpuTime() - callerCpuFromNs) / 1e9;
+        return new Resources(cpuSeconds, callerCpuSeconds, rssStartBytes, rss(), rssPeakBytes);
     }
 
     private long rss() {

@@ -1,5 +1,5 @@
 package systest;
 
 /** What the process used over the measured time. */
-record Resources(double cpuSeconds, long rssStartBytes, long rssEndBytes, long rssPeakBytes) {
+record Resources(double cpuSeconds, double callerCpuSeconds, long rssStartBytes, long rssEndBytes, long rssPeakBytes) {
 }
