@@ -20,11 +20,13 @@ from ducktape.services.service import Service
 from ducktape.tests.test import TestContext
 
 from systest.checks import Expectation, Judgement, Verdict, judge
+from systest.history.columns import Outcome
 from systest.history.load import load_log, load_send
 from systest.metrics import RoundFigures, round_figures
 from systest.services.broker import Broker, BrokerError, BrokerKind, Capability
 from systest.services.process import free_bytes, node_home
 from systest.services.worker import WorkerRun, WorkerService
+from systest.strategies import CONTROL
 from systest.worker.protocol import Ready, Summary
 from systest.worker.spec import ProduceSpec, ReadSpec, Setting, Spec
 from systest.workloads.stream import Placement, RecordStream, run_number
@@ -187,6 +189,18 @@ class RoundPlayer:
                 for send, verified, summary in zip(sends, judgement.verified, summaries, strict=True)
             )
             return Round(plan, specs[0].stream, ready, summaries, judgement, figures)
+
+    def control(self, workload: Workload) -> RoundFigures:
+        """What a workload costs with no producer and no broker (`systest.strategies.control`)."""
+        plan = RoundPlan(CONTROL, workload)
+        [spec] = self._specs(plan, CONTROL)
+        with contextlib.ExitStack() as workers:
+            name = f"{next(self._numbers):03d}-{CONTROL}"
+            run = self._launch(self._producers, self._producers.nodes[0], name, spec, workers)
+            run.await_ready()
+            summary = run.await_summary(workload.warmup_s + workload.duration_s + _WRITE_LIMIT_S)
+            send = load_send(self._producers.fetch_history(run), spec.stream)
+            return round_figures(send, send.outcome == Outcome.ACKED, summary, None)
 
     @contextlib.contextmanager
     def _topics(self, names: Sequence[str], partitions: int) -> Iterator[None]:

@@ -16,6 +16,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,12 @@ import yaml
 from ducktape.command_line import main as ducktape
 from ducktape.command_line.parse_args import create_ducktape_parser
 
+from systest import comparison, reports, speed
 from systest.cli import disk
 from systest.cli.runner import Runner
-from systest.comparison import REPORT
 from systest.distribution import DistributionUnavailable, ensure
 from systest.options import RunOptions, broker_kind
 from systest.progress import say
-from systest.reports import RunResult, terminal
 from systest.services.broker import BrokerError, BrokerKind
 from systest.services.external import ExternalKafka
 from systest.strategies import JAVA, java
@@ -119,8 +119,9 @@ def main(args: argparse.Namespace) -> int:
     with contextlib.redirect_stdout(io.StringIO()) if is_main_job else contextlib.nullcontext():
         status = _run([MAIN_JOB, *command] if is_main_job else command)
     if latest.resolve() != latest_before:  # else it ended before its first test
-        for report in sorted(latest.resolve().glob(f"**/{REPORT}")):
-            _show(report)
+        for name, shown in _REPORTS.items():
+            for report in sorted(latest.resolve().glob(f"**/{name}")):
+                _show(report, shown)
     return status
 
 
@@ -240,8 +241,14 @@ def _run(command: list[str]) -> int:
     return 0
 
 
-def _show(report: Path) -> None:
-    result = RunResult.from_json(report.read_text("utf-8"))
-    print(terminal(result, shutil.get_terminal_size((160, 24)).columns))
+_REPORTS: Mapping[str, Callable[[str, int], str]] = {
+    comparison.REPORT: lambda text, width: reports.terminal(reports.RunResult.from_json(text), width),
+    speed.REPORT: lambda text, width: speed.terminal(speed.SpeedResult.from_json(text), width),
+}
+"""The files in which tests leave results, and what a terminal shows of them."""
+
+
+def _show(report: Path, shown: Callable[[str, int], str]) -> None:
+    print(shown(report.read_text("utf-8"), shutil.get_terminal_size((160, 24)).columns))
     for file in sorted(report.parent.glob(f"{report.stem}.*")):
         print(os.path.relpath(file))

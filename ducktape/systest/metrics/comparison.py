@@ -20,6 +20,14 @@ ROUNDS_MIN = 3
 """Fewer rounds say nothing about noise, so they have no winner."""
 
 
+def figure_at(figures: RoundFigures, path: str) -> float | None:
+    """The figure with this path, such as `latency.p50_ms`; None where it was not measured."""
+    value: float | None = reduce(
+        lambda at, name: None if at is None else getattr(at, name), path.split("."), figures
+    )  # type: ignore[assignment]
+    return value
+
+
 class Better(enum.Enum):
     HIGHER = "higher"
     LOWER = "lower"
@@ -46,10 +54,7 @@ class Metric:
 
     def of(self, figures: RoundFigures) -> float | None:
         """The figure of one round; None where it was not measured."""
-        value: float | None = reduce(
-            lambda at, name: None if at is None else getattr(at, name), self.path.split("."), figures
-        )  # type: ignore[assignment]
-        return value
+        return figure_at(figures, self.path)
 
     def why_not(self, figures: RoundFigures) -> str:
         """Why it is None; the reason may be given for a whole group of figures."""

@@ -20,7 +20,7 @@ def headline(result: RunResult) -> list[str]:
     """The broker, what it was asked, and what must be known besides."""
     work = result.workload
     rounds = max((len(each.rounds) for each in result.strategies), default=0)
-    settings = ", ".join(f"{name}={_setting(value)}" for name, value in result.client.items())
+    settings = ", ".join(f"{name}={setting(value)}" for name, value in result.client.items())
     return [
         f"broker: {result.broker}",
         f"workload: {work.name}, {_shape(work)}; {result.topic}",
@@ -97,5 +97,5 @@ def _shape(work: Workload) -> str:
     return "one record in flight" if work.in_flight == 1 else f"{work.in_flight:,} records in flight{batches}"
 
 
-def _setting(value: object) -> str:
+def setting(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

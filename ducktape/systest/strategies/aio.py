@@ -13,7 +13,7 @@ import confluent_kafka
 
 from producer import AIOProducer
 from producer.transport import choose_transport
-from systest.strategies.base import Job, require_topic_async
+from systest.strategies.base import Job, require_topics_async
 from systest.strategies.mutants import planted_in_async
 from systest.strategies.pipeline import AsyncioStrategy, Polls
 from systest.worker.recorder import Recorder
@@ -34,7 +34,7 @@ class AsyncStrategy(AsyncioStrategy):
 
     async def start(self, job: Job) -> None:
         self._producer = AIOProducer(job.spec.client)
-        await require_topic_async(self._producer.list_topics, job)
+        await require_topics_async(self._producer.list_topics, job)
         if job.spec.mutant is not None:
             self._producer = planted_in_async(job.spec.mutant, self._producer, job.spec)
 

@@ -74,6 +74,7 @@ class AiokafkaStrategy(AsyncioStrategy):
 
     async def _start(self, topics: Sequence[str]) -> None:
         await self._producer.start()
+        await self._producer.client.set_topics(topics)  # of all at once; one by one takes seconds
         for topic in topics:
             await self._producer.partitions_for(topic)
 

@@ -132,8 +132,11 @@ def extras_of(
     return lambda sequence: {argument: make(sequence) for argument, make in makers}
 
 
-def require_topic(list_topics: Callable[..., Any], job: Job) -> None:
-    """Has a confluent-kafka client know the topics' leaders, so that the first record need not wait for them.
+def require_topics(list_topics: Callable[..., Any], job: Job) -> None:
+    """Has a confluent-kafka client know the topics' leaders, so that no record need wait for them.
+
+    It asks for one topic after the other: what librdkafka is told of all at once it does not keep, and looks for the
+    leader of a topic that is new to it once a second.
 
     Args:
         list_topics: the client's.
@@ -142,45 +145,37 @@ def require_topic(list_topics: Callable[..., Any], job: Job) -> None:
         CannotRun: no broker answers, or none has the topics.
     """
     deadline_s = time.monotonic() + REACH_LIMIT_S
-    while complaint := _complaint(partial(list_topics, _asked(job), timeout=_ATTEMPT_S), job):
-        if time.monotonic() > deadline_s:
-            raise CannotRun(complaint)
-        time.sleep(_PAUSE_S)
+    for topic in job.stream.topic_names:
+        while complaint := _complaint(partial(list_topics, topic, timeout=_ATTEMPT_S), topic, job):
+            if time.monotonic() > deadline_s:
+                raise CannotRun(complaint)
+            time.sleep(_PAUSE_S)
 
 
-async def require_topic_async(list_topics: Callable[..., Any], job: Job) -> None:
-    """As `require_topic`, for a client whose `list_topics` is a coroutine function."""
+async def require_topics_async(list_topics: Callable[..., Any], job: Job) -> None:
+    """As `require_topics`, for a client whose `list_topics` is a coroutine function."""
     deadline_s = time.monotonic() + REACH_LIMIT_S
-    while True:
-        answer = asyncio.ensure_future(list_topics(_asked(job), timeout=_ATTEMPT_S))
-        await asyncio.wait({answer})
-        complaint = _complaint(answer.result, job)
-        if complaint is None:
-            return
-        if time.monotonic() > deadline_s:
-            raise CannotRun(complaint)
-        await asyncio.sleep(_PAUSE_S)
+    for topic in job.stream.topic_names:
+        while True:
+            answer = asyncio.ensure_future(list_topics(topic, timeout=_ATTEMPT_S))
+            await asyncio.wait({answer})
+            complaint = _complaint(answer.result, topic, job)
+            if complaint is None:
+                break
+            if time.monotonic() > deadline_s:
+                raise CannotRun(complaint)
+            await asyncio.sleep(_PAUSE_S)
 
 
-def _asked(job: Job) -> str | None:
-    """What to ask metadata of: the topic, or all there are if it has several, in one request."""
-    return job.stream.topic if job.stream.topics == 1 else None
-
-
-def _complaint(metadata: Callable[[], Any], job: Job) -> str | None:
+def _complaint(metadata: Callable[[], Any], topic: str, job: Job) -> str | None:
     try:
-        topics = metadata().topics
+        error = metadata().topics[topic].error
     except KafkaException as unreachable:
         return (
             f"no broker answered at {job.spec.client.get('bootstrap.servers')} within {REACH_LIMIT_S:.0f} s: "
             f"{unreachable.args[0].str()}"
         )
-    for topic in job.stream.topic_names:
-        if topic not in topics:
-            return f"the broker has no topic {topic}"
-        if topics[topic].error is not None:
-            return f"the broker says of topic {topic}: {topics[topic].error.str()}"
-    return None
+    return None if error is None else f"the broker says of topic {topic}: {error.str()}"
 
 
 def elapsed_ns(since_ns: int) -> int:

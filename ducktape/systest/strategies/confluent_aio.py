@@ -20,7 +20,7 @@ from typing import Any
 import confluent_kafka
 from confluent_kafka.aio import AIOProducer
 
-from systest.strategies.base import ArgumentNames, Job, require_topic_async
+from systest.strategies.base import ArgumentNames, Job, require_topics_async
 from systest.strategies.pipeline import AsyncioStrategy, Polls
 from systest.worker.recorder import Recorder
 
@@ -49,7 +49,7 @@ class ConfluentAioStrategy(AsyncioStrategy):
         # A copy, because it changes the one that it is given.
         batch_size = min(_DEFAULT_BATCH_SIZE, job.spec.workload.in_flight)
         self._producer = AIOProducer(dict(job.spec.client), batch_size=batch_size)
-        await require_topic_async(self._producer.list_topics, job)
+        await require_topics_async(self._producer.list_topics, job)
         self._polling = asyncio.create_task(self._poll())
 
     async def _poll(self) -> None:

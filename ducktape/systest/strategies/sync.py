@@ -24,7 +24,7 @@ from systest.strategies.base import (
     Strategy,
     elapsed_ns,
     extras_of,
-    require_topic,
+    require_topics,
 )
 from systest.strategies.mutants import planted_in_sync
 from systest.worker.protocol import CodePath
@@ -45,7 +45,7 @@ class SyncStrategy(Strategy):
 
     def run(self, job: Job) -> Done:
         producer: Any = confluent_kafka.Producer(dict(job.spec.client))
-        require_topic(producer.list_topics, job)
+        require_topics(producer.list_topics, job)
         if job.spec.mutant is not None:
             producer = planted_in_sync(job.spec.mutant, producer, job.spec)
         sent = self._send(job, producer)

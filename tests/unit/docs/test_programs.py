@@ -57,7 +57,16 @@ def test_program__as_it_stands_in_the_docs__runs(text: str, address: str, tmp_pa
 
 def serve(program: Path, environment: dict[str, str]) -> None:
     """Serve the program's `app` and place an order, as a client on the network does."""
-    command = [sys.executable, "-m", "uvicorn", "program:app", "--port", "0", "--app-dir", str(program.parent)]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "program:app",
+        "--port",
+        "0",
+        "--app-dir",
+        str(program.parent),
+    ]
     # Not as errors: uvicorn's own dependencies warn.
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env={**environment, "PYTHONWARNINGS": "default"}

@@ -1,0 +1,208 @@
+"""What a run of the speed table found: every round's figures, and from them each line with its verdict. Pure."""
+
+from __future__ import annotations
+
+import enum
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from cattrs.preconf.json import make_converter
+
+from systest.metrics import RoundFigures, figure_at
+from systest.metrics.interval import median_interval
+from systest.speed.rows import MACHINE, PEERS, SUBJECTS, Goal, Row, rows_of
+from systest.strategies import CONTROL, YARDSTICK
+from systest.worker.spec import Setting
+
+VERSION = 1
+
+_converter = make_converter(forbid_extra_keys=True)
+
+
+class Verdict(enum.Enum):
+    """Whether a goal is met; undecided while the interval has both in it, or there are too few rounds for one."""
+
+    MET = "met"
+    NOT_MET = "not met"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """One strategy at one case in one round.
+
+    `verdict` is the checks', "" for the control, whose records are in no log; `figures` None if the round could not
+    be played to its end, with the reason in `problems`.
+    """
+
+    round: int
+    strategy: str
+    case: str
+    verdict: str
+    problems: tuple[str, ...]
+    acked: int
+    figures: RoundFigures | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its figures mean something: its records are where they were acknowledged, if they are anywhere."""
+        return self.figures is not None and (self.verdict == "pass" or self.strategy == CONTROL)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row for one strategy under test; figures are medians over the rounds.
+
+    Args:
+        value: the strategy's figure; None for a flatness, which has but the ratio.
+        base: the figure that it is divided by.
+        ratio: of the two in the same round, or the figure itself where it is divided by none.
+        low, high: the 95 % interval of `ratio`; None with too few rounds.
+        goal: None where the contract asks nothing.
+        verdict: None without a goal.
+        peers: the others' ratio, None where they have none.
+    """
+
+    row: Row
+    value: float | None
+    base: float | None
+    ratio: float | None
+    low: float | None
+    high: float | None
+    goal: Goal | None
+    verdict: Verdict | None
+    peers: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class SpeedResult:
+    """One run.
+
+    Args:
+        started: when, ISO 8601 in UTC.
+        took_s: from the first topic to the last judgement.
+        broker: which one; the first thing that a report tells.
+        machine: what the run had.
+        notes: sentences that a reader must know.
+        client: settings that all had; `linger.ms` is 0 for one record at a time.
+        seed: of the order within the rounds.
+        rounds, peer_rounds: how often the strategies under test were played, and the peers.
+        duration_s: measured time of each.
+        groups: the parts of the table that were measured.
+        producers: library and idiom by strategy.
+        played: everything.
+    """
+
+    started: str
+    took_s: float
+    broker: str
+    machine: str
+    notes: tuple[str, ...]
+    client: Mapping[str, Setting]
+    seed: int
+    rounds: int
+    peer_rounds: int
+    duration_s: float
+    groups: tuple[str, ...]
+    producers: Mapping[str, str]
+    played: tuple[Played, ...]
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[int, str, str], RoundFigures]:
+        return {
+            (each.round, each.strategy, each.case): each.figures
+            for each in self.played
+            if each.figures is not None and each.counts
+        }
+
+    @property
+    def unverified(self) -> tuple[Played, ...]:
+        """Rounds of which some check did not hold, or that could not be played to their end."""
+        return tuple(each for each in self.played if not each.counts)
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether every check held for those that the table is about. A peer's defects are its own."""
+        return all(each.strategy in PEERS for each in self.unverified)
+
+    def lines(self, subject: str) -> tuple[Line, ...]:
+        """The table for a strategy under test."""
+        return tuple(self._line(row, subject) for row in rows_of(self.groups))
+
+    def machine_ms(self, metric: str) -> float | None:
+        """A figure of an event loop that had nearly nothing to do: what the machine itself adds to any latency."""
+        values = self._values(metric, CONTROL, MACHINE)
+        return statistics.median(values.values()) if values else None
+
+    def to_json(self) -> str:
+        """The table for whoever only reads, then everything that it was made of."""
+        table = {subject: _converter.unstructure(self.lines(subject)) for subject in SUBJECTS}
+        run = _converter.unstructure(self)
+        return json.dumps(
+            {"version": VERSION, "verified": self.is_verified, "table": table, "run": run}, indent=1
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> SpeedResult:
+        """The result in a file that `to_json` made."""
+        document: Any = json.loads(text)
+        return _converter.structure(document["run"], cls)
+
+    def _line(self, row: Row, subject: str) -> Line:
+        ratios = self._ratios(row, subject)
+        low, high = median_interval(ratios) or (None, None)
+        goal = row.goals.get(SUBJECTS[subject])
+        return Line(
+            row=row,
+            value=None if row.is_flatness else self._median(row.metric, subject, row.cases[0]),
+            base=None if row.over is None else self._median(row.metric, *row.over),
+            ratio=statistics.median(ratios) if ratios else None,
+            low=low,
+            high=high,
+            goal=goal,
+            verdict=None if goal is None else verdict_of(goal, low, high),
+            peers={name: _median(self._ratios(row, name)) for name in PEERS},
+        )
+
+    def _ratios(self, row: Row, strategy: str) -> list[float]:
+        """One a round in which all that it takes was measured."""
+        values = [self._values(row.metric, strategy, case) for case in row.cases]
+        whole = sorted(set.intersection(*(set(each) for each in values)))
+        if row.is_flatness:
+            each_round = [[each[number] for each in values] for number in whole]
+            return [max(figures) / min(figures) for figures in each_round if min(figures) > 0]
+        [own] = values
+        if row.over is None:
+            return [own[number] for number in whole]
+        base = self._values(row.metric, *row.over)
+        return [own[number] / base[number] for number in whole if base.get(number)]
+
+    def _values(self, metric: str, strategy: str, case: str) -> dict[int, float]:
+        """By round."""
+        found = {
+            number: figure_at(figures, metric)
+            for (number, name, at), figures in self._by_place.items()
+            if (name, at) == (strategy, case)
+        }
+        return {number: value for number, value in found.items() if value is not None}
+
+    def _median(self, metric: str, strategy: str, case: str) -> float | None:
+        return _median(list(self._values(metric, strategy, case).values()))
+
+
+def verdict_of(goal: Goal, low: float | None, high: float | None) -> Verdict:
+    """Of an interval: met if the goal holds all through it, not met if nowhere in it."""
+    if low is None or high is None or goal.holds(low) != goal.holds(high):
+        return Verdict.UNDECIDED
+    return Verdict.MET if goal.holds(low) else Verdict.NOT_MET
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+__all__ = ["YARDSTICK", "Line", "Played", "SpeedResult", "Verdict", "verdict_of"]

@@ -1,0 +1,27 @@
+"""The speed table of the producer's contract, on one warm broker.
+
+The whole table takes some twenty minutes. `--globals '{"speed": {"rounds": 3, "rows": "saturation,open"}}'` chooses
+how often, and which parts: saturation, one-at-a-time, open, tasks, topics; `peer_rounds` and `duration_s` too.
+"""
+
+from __future__ import annotations
+
+from systest.progress import say
+from systest.rounds import results_dir
+from systest.speed import REPORT, SpeedOptions, markdown, play_speed
+from systest.testing import SystemTest
+
+
+class SpeedTest(SystemTest):
+    """Every row, beside the yardstick and the peers, with its goal."""
+
+    # No @cluster: it takes every node, so that no other test runs beside it.
+    def test_producer__every_row__is_measured_on_verified_records(self) -> None:
+        chosen = SpeedOptions.from_globals(self.test_context.globals)
+        broker = self.start_broker(performance=True)
+        say(f"broker: {broker.description}")
+        result = play_speed(chosen, self.options, broker, self.rounds_on(broker), say)
+        report = results_dir(self.test_context) / REPORT
+        report.write_text(result.to_json(), "utf-8")
+        report.with_suffix(".md").write_text(markdown(result), "utf-8")
+        assert result.is_verified, "some check did not hold; see speed.md"

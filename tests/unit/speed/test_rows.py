@@ -1,0 +1,52 @@
+"""The table's rows say what the contract says, and a round plays what they need and no more."""
+
+from __future__ import annotations
+
+import pytest
+
+from systest.metrics import figure_at
+from systest.speed.rows import CASES, GROUPS, PEERS, ROWS, SUBJECTS, Goal, plays_of, rows_of
+from systest.strategies import CONTROL, YARDSTICK
+from tests.unit.speed.conftest import figures
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.group}: {row.label}")
+def test_row__each__names_figures_and_cases_that_there_are(row: object) -> None:
+    assert row in ROWS
+    assert figure_at(figures(2.0), row.metric) is not None  # type: ignore[attr-defined]
+    assert set(row.cases) <= set(CASES)  # type: ignore[attr-defined]
+    assert row.over is None or row.over[1] in CASES  # type: ignore[attr-defined]
+
+
+def test_rows__every_goal__is_one_of_either_transport() -> None:
+    goals = {(row.label, transport): goal for row in ROWS for transport, goal in row.goals.items()}
+    assert {transport for _, transport in goals} == {"compiled", "pure"}
+    assert goals["a future per record, records/s", "pure"] == Goal(0.9, at_least=True)
+    assert goals["a future per record, records/s", "compiled"] == Goal(1.5, at_least=True)
+    assert goals["event-loop lag p99, ms", "pure"] == Goal(10)
+    assert not any(goal.at_least for (label, _), goal in goals.items() if "records/s" not in label)
+
+
+@pytest.mark.parametrize("groups", [("saturation", "sprint"), ("",)])
+def test_rows_of__unknown_group__lists_those_there_are(groups: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="choose from saturation, one-at-a-time, open, tasks, topics"):
+        rows_of(groups)
+
+
+def test_plays__without_peers__are_those_that_goals_are_judged_by() -> None:
+    plays = plays_of(ROWS, with_peers=False)
+    assert set(plays) == set(GROUPS)
+    assert set(plays["saturation"]) == {(YARDSTICK, "saturate"), ("async", "saturate"), ("async", "bulk")}
+    assert {name for pairs in plays.values() for name, _ in pairs} == {YARDSTICK, *SUBJECTS}
+
+
+def test_plays__with_peers__each_plays_once_whatever_it_can() -> None:
+    plays = plays_of(ROWS, with_peers=True)
+    everything = [pair for pairs in plays.values() for pair in pairs]
+    assert len(set(everything)) == len(everything)
+    assert {name for name, _ in everything} == {YARDSTICK, CONTROL, *SUBJECTS, *PEERS}
+    assert ("java", "tasks:10") not in everything
+    assert ("aiokafka", "bulk") not in everything
+    assert ("aiokafka", "tasks:10000") in everything
+    assert ("aiokafka", "tasks:100000") not in everything
+    assert (CONTROL, "tasks:100000") in everything
