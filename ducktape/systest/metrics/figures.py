@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from systest.history.columns import Outcome
 from systest.history.load import SendHistory
+from systest.metrics.percentile import percentile
+from systest.metrics.stalls import Stall, stalls
 from systest.worker.protocol import CodePath, Summary
 
 _MIB = 2**20
@@ -109,6 +111,7 @@ class RoundFigures:
     memory: Memory
     cpu: Cpu
     loop_lag: LoopLag | None
+    stalls: tuple[Stall, ...]
     why_not: Mapping[str, str]
 
 
@@ -156,6 +159,7 @@ def round_figures(
         ),
         cpu=Cpu(_us_each(resources.cpu_s, good), _us_each(resources.caller_cpu_s, good), broker_cpu_us),
         loop_lag=_loop_lag(summary.lag_ns) if summary.lag_ns else None,
+        stalls=stalls(send.called_ns[first:][measured], send.settled_ns[first:][measured]),
         why_not=why_not,
     )
 
@@ -176,7 +180,7 @@ def _throughput(
 
 def _latency(waited_ns: npt.NDArray[Any]) -> Latency:
     sorted_ms = np.sort(waited_ns) / 1e6
-    p50, p90, p95, p99, p99_9 = (_percentile(sorted_ms, percent) for percent in (50, 90, 95, 99, 99.9))
+    p50, p90, p95, p99, p99_9 = (percentile(sorted_ms, percent) for percent in (50, 90, 95, 99, 99.9))
     return Latency(float(sorted_ms.mean()), p50, p90, p95, p99, p99_9, float(sorted_ms[-1]))
 
 
@@ -199,13 +203,7 @@ def _code_path(path: CodePath, sent: int, why_not: dict[str, str]) -> CodePathFi
 
 def _loop_lag(lag_ns: tuple[int, ...]) -> LoopLag:
     sorted_ms = np.sort(np.asarray(lag_ns)) / 1e6
-    return LoopLag(_percentile(sorted_ms, 99), float(sorted_ms[-1]))
-
-
-def _percentile(sorted_values: npt.NDArray[Any], percent: float) -> float:
-    """The smallest sample that at least `percent` of them don't exceed: a value that was really seen."""
-    rank = int(np.ceil(len(sorted_values) * percent / 100))
-    return float(sorted_values[max(rank, 1) - 1])
+    return LoopLag(percentile(sorted_ms, 99), float(sorted_ms[-1]))
 
 
 def _percent(part: int, whole: int) -> float:

@@ -92,7 +92,8 @@ def _shape(work: Workload) -> str:
     if work.rate_per_s is not None:
         return f"{work.rate_per_s:,} records/s whatever happens, latency from when each was due"
     if work.tasks:
-        return f"{work.in_flight:,} tasks that each await their record"
+        pause = f", with {work.pause_s:g} s between on the average" if work.pause_s else ""
+        return f"{work.in_flight:,} tasks that each await their record{pause}"
     batches = "" if work.batch is None else f", handed over by {work.batch:,}"
     return "one record in flight" if work.in_flight == 1 else f"{work.in_flight:,} records in flight{batches}"
 

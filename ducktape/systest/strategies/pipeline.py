@@ -22,6 +22,7 @@ import abc
 import asyncio
 import contextlib
 import itertools
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -48,6 +49,8 @@ _Count = TypeVar("_Count", int | None, float | None)
 
 _CLOSE_LIMIT_S = 20.0
 _STRAGGLERS_S = 1.0
+_PAUSES_MAX = 5
+"""A task pauses for so many times the average at the most: at the end the slowest one holds up the round."""
 _LOOK_S_MIN = 0.001
 _LOOK_S_PER_RECORD = 250e-9
 
@@ -221,10 +224,16 @@ class AsyncioStrategy(Strategy):
         topics, value, produce = job.stream.topic_names, job.stream.value_maker(), self.sender()
         extras = extras_of(job.stream, self.names, self.client)
         called_ns, clock_ns, learn = recorder.called_ns, time.perf_counter_ns, window.learn
+        pause_s, chance = job.spec.workload.pause_s, random.Random(job.stream.run)
         schedule.start()
 
         async def work() -> None:
-            while (sequence := window.sent) < schedule.records:
+            while True:
+                if pause_s:
+                    await asyncio.sleep(min(chance.expovariate(1 / pause_s), _PAUSES_MAX * pause_s))
+                sequence = window.sent
+                if sequence >= schedule.records:
+                    return
                 payload, topic = value(sequence), topics[sequence % len(topics)]
                 now_ns = clock_ns()
                 if now_ns >= schedule.boundary_ns:

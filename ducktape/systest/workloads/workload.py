@@ -5,6 +5,8 @@ Closed loops wait for acknowledgements, so a slow one delays the calls behind it
 - `saturate`, `one-at-a-time`, `window:N`: one caller sends while fewer than N of its records are unacknowledged.
   `saturate` has a window that no producer empties, `one-at-a-time` waits for each acknowledgement before the next call.
 - `tasks:N`: N tasks on one event loop, each of which produces a record, awaits its acknowledgement, and does so again.
+- `service:N`: the same N tasks as those of a service with so many clients: each pauses before every record, for a time
+  that chance decides, a second on the average. Latencies count from the call, as one client's request would.
 - `bulk:N`: one caller hands over N records in one call with one outcome for all, while its window has room for them.
 
 The open loop `open:RATE` waits for nobody: record n is due n / RATE seconds after the first, whatever became of the
@@ -22,11 +24,12 @@ from typing import Any
 SATURATE_IN_FLIGHT = 10_000
 IN_FLIGHT_MAX = 1_000_000
 BULK_RECORDS = 1_000
+SERVICE_PAUSE_S = 1.0
 RATE_PER_S_MAX = 1_000_000
 
 FORMS = (
     "saturate, one-at-a-time, window:N (N records in flight), open:RATE (RATE records/s whatever happens), "
-    "tasks:N (N tasks that each await their record) or bulk:N (N records in one call)"
+    "tasks:N (N tasks that each await their record), service:N (the same with pauses) or bulk:N (N records in one call)"
 )
 """How a user names a workload."""
 
@@ -43,6 +46,7 @@ class Workload:
         records_max: records sent in all, warm-up included; sending stops there if it comes first.
         rate_per_s: of an open loop, else None.
         tasks: whether `in_flight` is the number of tasks, with one record each.
+        pause_s: how long a task pauses before each record, on the average.
         batch: records handed over in one call, None for single records.
     """
 
@@ -53,6 +57,7 @@ class Workload:
     records_max: int = 3_000_000
     rate_per_s: int | None = None
     tasks: bool = False
+    pause_s: float = 0.0
     batch: int | None = None
 
     def __post_init__(self) -> None:
@@ -96,6 +101,8 @@ def workload_named(name: str, **others: Any) -> Workload:
             return Workload(name, IN_FLIGHT_MAX, rate_per_s=number, **others)
         case "tasks" if 1 <= number <= IN_FLIGHT_MAX:
             return Workload(name, number, tasks=True, **others)
+        case "service" if 1 <= number <= IN_FLIGHT_MAX:
+            return Workload(name, number, tasks=True, pause_s=SERVICE_PAUSE_S, **others)
         case "bulk" if not given or 1 <= number <= IN_FLIGHT_MAX:
             batch = number or BULK_RECORDS
             return Workload(name, max(SATURATE_IN_FLIGHT, batch), batch=batch, **others)

@@ -76,7 +76,7 @@ def test_round__any_strategy__tells_what_it_cost(workers: Any, spec_of: SpecOf, 
     assert path is not None
     assert path.produce_calls == summary.records - summary.first_measured
     assert path.produce_s is not None
-    assert 0 < path.produce_s <= 1.3
+    assert 0 < path.produce_s < 2 * 1.3  # an estimate: what others ran in a sampled call counts 16 times
     assert path.flush_s is not None
     unmeasured = {name for name in CodePath.__dataclass_fields__ if getattr(path, name) is None}
     assert set(path.why_not) == unmeasured

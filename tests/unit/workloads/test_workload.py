@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from systest.workloads.stream import Placement, RecordStream
-from systest.workloads.workload import BULK_RECORDS, SATURATE_IN_FLIGHT, Workload, workload_named
+from systest.workloads.workload import (
+    BULK_RECORDS,
+    SATURATE_IN_FLIGHT,
+    SERVICE_PAUSE_S,
+    Workload,
+    workload_named,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +25,7 @@ from systest.workloads.workload import BULK_RECORDS, SATURATE_IN_FLIGHT, Workloa
         ("window:7", {"in_flight": 7}),
         ("open:50000", {"rate_per_s": 50_000}),
         ("tasks:100000", {"in_flight": 100_000, "tasks": True}),
+        ("service:2000", {"in_flight": 2_000, "tasks": True, "pause_s": SERVICE_PAUSE_S}),
         ("bulk", {"in_flight": SATURATE_IN_FLIGHT, "batch": BULK_RECORDS}),
         ("bulk:20000", {"in_flight": 20_000, "batch": 20_000}),
     ],
@@ -26,7 +33,7 @@ from systest.workloads.workload import BULK_RECORDS, SATURATE_IN_FLIGHT, Workloa
 def test_named__each_form__is_what_it_says(name: str, fields: dict[str, Any]) -> None:
     work = workload_named(name, duration_s=1.5)
     assert (work.name, work.duration_s) == (name, 1.5)
-    single = {"rate_per_s": None, "tasks": False, "batch": None, "in_flight": work.in_flight}
+    single = {"rate_per_s": None, "tasks": False, "pause_s": 0.0, "batch": None, "in_flight": work.in_flight}
     assert {field: getattr(work, field) for field in single} == single | fields
 
 
