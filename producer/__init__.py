@@ -7,8 +7,10 @@ from producer.errors import (
     FatalTransactionError,
     ProducerClosedError,
     ProducerFailedError,
+    ProducerFencedError,
     RetriableTransactionError,
     TransactionError,
+    TransactionStateError,
     WrongLoopError,
 )
 from producer.message_batch import MessageBatch
@@ -24,8 +26,10 @@ __all__ = [
     "MessageBatch",
     "ProducerClosedError",
     "ProducerFailedError",
+    "ProducerFencedError",
     "ProducerStatistics",
     "RetriableTransactionError",
     "TransactionError",
+    "TransactionStateError",
     "WrongLoopError",
 ]

@@ -12,6 +12,7 @@ calls.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 import warnings
@@ -30,11 +31,16 @@ from producer.batch_manager import ProducerBatchManager
 from producer.buffer_timeout import BufferTimeoutManager
 from producer.callbacks import BatchResult, CallbackManager, DeliveryFuture, OnDelivery
 from producer.client_conf import client_conf
-from producer.errors import ProducerClosedError, WrongLoopError, transaction_error
+from producer.errors import (
+    ProducerClosedError,
+    RetriableTransactionError,
+    WrongLoopError,
+    transaction_error,
+)
 from producer.lifecycle import LifeCycle, State
 from producer.message_batch import PARTITIONER, MessageBatch, Record
 from producer.statistics import ProducerStatistics
-from producer.transaction import Transaction
+from producer.transaction import Phase, Transaction, Transactions
 from producer.transport import PureTransport, choose_transport
 
 TICK_S_MAX = 0.001
@@ -88,11 +94,12 @@ class AIOProducer:
         prepared = client_conf(conf, loop, partial(_note_fatal, self._life))
         self._default_on_delivery = prepared.on_delivery
         self._callbacks = callbacks = CallbackManager(loop, prepared.only_failures)
-        callbacks.on_fatal = partial(_note_fatal, self._life)
         self._future_type = callbacks.future_type
         self._manager = manager = ProducerBatchManager(
             loop, callbacks, batch_size, arguments.queue_messages_max(prepared.conf)
         )
+        self._transactions = Transactions(bool(prepared.conf.get("transactional.id")))
+        callbacks.on_failure = partial(_note_failure, self._life, self._transactions, manager)
         self._executor = manager.executor = ProducerBatchExecutor(
             loop,
             callbacks,
@@ -143,6 +150,10 @@ class AIOProducer:
         up the wait, not the record. Raises TypeError or ValueError for an argument that cannot be sent
         (nothing is queued then), ProducerClosedError, ProducerFailedError, WrongLoopError.
 
+        With a `transactional.id`, raises TransactionStateError outside of a transaction, and
+        AbortableTransactionError once a record of the open one has failed: the commit would raise it too, so
+        a future need not be read there.
+
         If cancelled: while it waits in line the record is not queued; otherwise it is, and on_delivery still
             runs.
         """
@@ -175,7 +186,7 @@ class AIOProducer:
         timestamp: int,
         headers: arguments.Headers | None,
     ) -> asyncio.Future[Any]:
-        self._require_usable()
+        self._require_may_produce()
         record, bulk, on_delivery = self._checked(
             topic, value, key, partition, on_delivery, timestamp, headers
         )
@@ -207,7 +218,7 @@ class AIOProducer:
 
         Raises BufferError when the queue is full or others wait for it. Let the loop run, or use produce().
         """
-        self._require_usable()
+        self._require_may_produce()
         record, bulk, chosen = self._checked(
             topic, value, key, partition, on_delivery or callback, timestamp, headers
         )
@@ -249,7 +260,7 @@ class AIOProducer:
 
         If cancelled: the records that are queued stay so, in order from the first; the rest is not queued.
         """
-        self._require_usable()
+        self._require_may_produce()
         arguments.checked_topic(topic)
         arguments.checked_partition(partition)
         chosen = arguments.checked_callback(on_delivery, callback) or self._default_on_delivery
@@ -295,6 +306,7 @@ class AIOProducer:
                 self._after_entry()
                 if self._timeouts.elapsed_s() > TICK_S_MAX:
                     await asyncio.sleep(0)
+                    self._transactions.require_in_place()
             else:
                 await manager.stand_in_line(partial(report.enter, topic, place, record, bulk, manager.add))
             records = manager.plain.get(topic) if partition == PARTITIONER else None
@@ -440,87 +452,135 @@ class AIOProducer:
 
     # Transactions
 
-    async def init_transactions(self, timeout: float = -1) -> None:
-        """Register the transactional.id and fence older producers; once, before the first transaction.
-        `timeout` in seconds.
+    async def init_transactions(self, timeout: float | None = -1) -> None:
+        """Register the transactional.id: once, before the first transaction. Fences an older producer with the
+        same id, and waits until the transaction that it left is settled.
 
-        Raises RetriableTransactionError, AbortableTransactionError, FatalTransactionError, or another
-        KafkaException.
+        Parameters:
+            timeout: seconds; negative or None means librdkafka's limit, `transaction.timeout.ms`.
 
-        If cancelled: the call itself goes on.
+        Raises, as every call here does, RetriableTransactionError (make the same call again),
+        AbortableTransactionError (abort), FatalTransactionError and in it ProducerFencedError (close),
+        TransactionStateError (a mistake: the call does not fit here), or another KafkaException; and
+        ProducerClosedError.
+
+        If cancelled: the call itself goes on, and the next one here waits for it.
         """
-        await self._transactional("init_transactions", timeout)
+        await self._transactional("init_transactions", _limit_s(arguments.checked_timeout(timeout)))
 
     async def begin_transaction(self) -> None:
-        """Begin a transaction: records produced from now on belong to it. Raises as init_transactions() does.
+        """Begin a transaction: what is produced from now on belongs to it. Raises as init_transactions().
 
-        If cancelled: the transaction may have begun.
+        If cancelled: the transaction may have begun; abort_transaction() ends it.
         """
-        self._require_usable()
-        self._manager.hand_over()  # what was produced before does not belong to it
         await self._transactional("begin_transaction")
 
     async def send_offsets_to_transaction(
-        self, positions: list[Any], group_metadata: Any, timeout: float = -1
+        self, positions: list[Any], group_metadata: Any, timeout: float | None = -1
     ) -> None:
-        """Commit a consumer group's offsets with the transaction. `timeout` in seconds. Raises as
-        init_transactions() does.
+        """Commit a consumer group's offsets with the transaction: both or neither. Raises as
+        init_transactions().
 
-        If cancelled: the call itself goes on.
+        Parameters:
+            positions: TopicPartitions with the offset of the next record to read; those without one (as a
+                consumer's position() has them where it read nothing) are left out.
+            group_metadata: what the consumer's consumer_group_metadata() returned after its last poll.
+            timeout: seconds, as for init_transactions().
+
+        If cancelled: the call itself goes on, and the next one here waits for it.
         """
-        await self._transactional("send_offsets_to_transaction", positions, group_metadata, timeout)
+        arguments.checked_positions(positions)
+        arguments.checked_group_metadata(group_metadata)
+        limit_s = _limit_s(arguments.checked_timeout(timeout))
+        await self._transactional("send_offsets_to_transaction", positions, group_metadata, limit_s)
 
-    async def commit_transaction(self, timeout: float = -1) -> None:
-        """Flush, then commit. `timeout` in seconds, for both together. Raises as init_transactions() does.
+    async def commit_transaction(self, timeout: float | None = -1) -> None:
+        """Flush, then commit: all records and offsets of the transaction, or none. Raises as
+        init_transactions(); AbortableTransactionError also when any record of it failed, read or not.
 
-        If cancelled: while it flushes nothing is committed; afterwards the commit itself goes on.
+        Parameters:
+            timeout: seconds for both together, as for init_transactions().
+
+        A produce() that still waits in line does not belong to it and gets TransactionStateError.
+
+        If cancelled: while it flushes nothing is committed, and the transaction is as it was; afterwards the
+            commit itself goes on, and the next call here waits for it.
         """
-        await self._end_transaction("commit_transaction", timeout)
+        timeout_s = arguments.checked_timeout(timeout)
+        self._require_alive()
+        transactions = self._transactions
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        async with transactions.turn("commit_transaction"):
+            if transactions.phase is Phase.OPEN:
+                self._manager.refuse_line(transactions.too_late())
+                await self._flush_transaction(timeout_s)
+                transactions.require_whole()
+                transactions.phase = Phase.COMMITTING
+            await self._carry_out("commit_transaction", _limit_s(_left_s(deadline_s)))
 
-    async def abort_transaction(self, timeout: float = -1) -> None:
+    async def abort_transaction(self, timeout: float | None = -1) -> None:
         """Abort: records not yet sent fail with _PURGE_QUEUE, the others are written but never shown to
-        read_committed readers.
+        read_committed readers. Raises as init_transactions().
 
-        `timeout` in seconds. Raises as init_transactions() does.
+        Parameters:
+            timeout: seconds, as for init_transactions().
 
-        If cancelled: the call itself goes on.
+        If cancelled: the call itself goes on, and the next one here waits for it.
         """
-        self._require_here()
-        self._manager.drop_buffer(KafkaError(KafkaError._PURGE_QUEUE))
-        await self._transactional("abort_transaction", timeout)
-        await self._flush(None if timeout < 0 else timeout)
+        timeout_s = arguments.checked_timeout(timeout)
+        self._require_alive()
+        async with self._transactions.turn("abort_transaction"):
+            await self._abort(timeout_s)
 
     def transaction(self) -> Transaction:
         """`async with producer.transaction():` begins, commits on leaving, and aborts when the block raised
-        or was cancelled.
+        or was cancelled. Its futures need not be read: the commit raises if any record failed.
         """
         return Transaction(self)
 
-    async def _end_transaction(self, name: str, timeout: float) -> None:
-        timeout_s = arguments.checked_timeout(timeout)
-        self._require_usable()
-        began_s = time.monotonic()
-        if await self._flush(timeout_s) and timeout_s is not None and time.monotonic() - began_s >= timeout_s:
-            raise transaction_error(
-                KafkaException(
-                    KafkaError(
-                        KafkaError._TIMED_OUT, f"Not all records were sent in {timeout_s} s", retriable=True
-                    )
-                )
+    async def _abort(self, timeout_s: float | None) -> None:
+        transactions = self._transactions
+        transactions.phase = Phase.ABORTING
+        self._manager.refuse_line(transactions.too_late())
+        self._manager.drop_buffer(KafkaError(KafkaError._PURGE_QUEUE))
+        await self._carry_out("abort_transaction", _limit_s(timeout_s))
+        await self._flush(timeout_s)
+
+    async def _flush_transaction(self, timeout_s: float | None) -> None:
+        if not await self._flush(timeout_s):
+            return
+        raise RetriableTransactionError(
+            KafkaError(
+                KafkaError._TIMED_OUT,
+                f"Not all records of the transaction were sent in {timeout_s} s, and nothing is committed. Make "
+                "the same call again, or abort.",
+                retriable=True,
             )
-        left = -1 if timeout_s is None else max(timeout_s - (time.monotonic() - began_s), 0.001)
-        await self._transactional(name, left)
+        )
 
     async def _transactional(self, name: str, *args: Any) -> None:
-        self._require_here()
-        if self._life.state in (State.CLOSING, State.CLOSED):
-            self._life.require_open()
+        self._require_alive()
+        async with self._transactions.turn(name):
+            await self._carry_out(name, *args)
+
+    async def _carry_out(self, name: str, *args: Any) -> None:
+        """The client's transaction call `name`, in its turn."""
+        await self._transactions.follow(name, asyncio.ensure_future(self._call_client(name, *args)))
+
+    async def _call_client(self, name: str, *args: Any) -> None:
         try:
             await self._executor.run_blocking(name, *args)
         except KafkaException as failed:
             if failed.args[0].fatal():
                 _note_fatal(self._life, failed.args[0])
             raise transaction_error(failed) from failed
+
+    def _require_alive(self) -> None:
+        """As _require_usable(), with a fatal error as the transaction error that it is."""
+        self._require_here()
+        if self._life.state is State.FAILED and isinstance(self._life.cause, KafkaException):
+            raise transaction_error(self._life.cause) from self._life.cause
+        self._life.require_open()
 
     # What is going on inside
 
@@ -570,10 +630,10 @@ class AIOProducer:
         Parameters:
             timeout: seconds for the flush. Records unsettled then are given up: their futures raise
                 KafkaException with _PURGE_QUEUE, or _PURGE_INFLIGHT where the record may have been written.
-                None
-                or negative: as long as `delivery.timeout.ms` lets librdkafka try.
+                None or negative: as long as `delivery.timeout.ms` lets librdkafka try.
 
-        Callers that wait in line get ProducerClosedError. An `executor` that was given is left running.
+        An open transaction is aborted. Callers that wait in line get ProducerClosedError. An `executor` that
+        was given is left running.
 
         If cancelled: the closing goes on; calling close() again waits for it.
         """
@@ -593,13 +653,15 @@ class AIOProducer:
                 ProducerClosedError("The producer was closed while this record waited for room.")
             )
             deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-            if await self._flush(timeout_s):
+            if self._transactions.is_left_open():
+                with contextlib.suppress(KafkaException):
+                    await self._abort(timeout_s)
+            if await self._flush(_left_s(deadline_s)):
                 await self._purge(in_queue=True, in_flight=True, blocking=True)
                 await self._flush(PURGE_S_MAX)
             running = self._callbacks.running_tasks()
             if running:
-                left_s = None if deadline_s is None else max(deadline_s - time.monotonic(), 0)
-                await asyncio.wait(running, timeout=left_s)
+                await asyncio.wait(running, timeout=_left_s(deadline_s))
         finally:
             self._timeouts.stop()
             self._executor.stop_threads()
@@ -648,11 +710,37 @@ class AIOProducer:
         self._require_here()
         self._life.require_open()
 
+    def _require_may_produce(self) -> None:
+        self._require_usable()
+        self._transactions.require_may_produce()
+
+
+def _note_failure(
+    life: LifeCycle, transactions: Transactions, manager: ProducerBatchManager, error: KafkaError
+) -> bool:
+    """A record failed; whether a transaction's end will tell of it."""
+    if error.fatal():
+        _note_fatal(life, error)
+    if not transactions.note_failure(error):
+        return False
+    manager.close_room()  # so that the next call of produce() looks, and raises
+    return True
+
 
 def _note_fatal(life: LifeCycle, error: KafkaError) -> None:
     """Remember the first fatal error; later calls raise it."""
     if life.may_move(State.FAILED):
         life.move(State.FAILED, KafkaException(error))
+
+
+def _left_s(deadline_s: float | None) -> float | None:
+    """The time until a deadline, which may be none."""
+    return None if deadline_s is None else max(deadline_s - time.monotonic(), 0)
+
+
+def _limit_s(timeout_s: float | None) -> float:
+    """The timeout as librdkafka's transaction calls take it."""
+    return -1 if timeout_s is None else timeout_s
 
 
 def _add_extras(record: Record, timestamp: Any, headers: Any) -> bool:

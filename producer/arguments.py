@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from typing import Any
 
+from confluent_kafka import TopicPartition
+
 Payload = str | bytes | bytearray | memoryview | None
 Headers = Mapping[str, str | bytes | None] | list[tuple[str, str | bytes | None]]
 
@@ -112,6 +114,23 @@ def checked_timeout(timeout: Any) -> float | None:
     if not isinstance(timeout, (int, float)) or isinstance(timeout, bool):
         raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}.")
     return None if timeout < 0 else float(timeout)
+
+
+def checked_positions(positions: Any) -> None:
+    """Offsets for a transaction."""
+    if not isinstance(positions, (list, tuple)) or any(
+        not isinstance(position, TopicPartition) for position in positions
+    ):
+        raise TypeError("positions must be a list of confluent_kafka.TopicPartition with an offset each.")
+
+
+def checked_group_metadata(group_metadata: Any) -> None:
+    """What confluent's consumer tells of its group, as bytes that only librdkafka reads."""
+    if not isinstance(group_metadata, bytes):
+        raise TypeError(
+            "group_metadata must be what the consumer's consumer_group_metadata() returned, not "
+            f"{type(group_metadata).__name__}."
+        )
 
 
 def checked_executor(executor: Any) -> Executor | None:

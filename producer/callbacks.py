@@ -119,9 +119,7 @@ class ReusableMessageCallback:
         self._pool.append(self)
         assert future is not None, "a callback is told once"
         if error is not None:
-            manager.fail(future, error)
-            if on_delivery is not None and not future.cancelled():
-                future.exception()  # on_delivery hears of it: an unread future is no unheard failure
+            manager.fail(future, error, is_heard=on_delivery is not None)
         elif not future.done():
             future.set_result(message)
         if on_delivery is None or (error is None and manager.only_failures):
@@ -213,6 +211,7 @@ class BatchReport:
 
     def reject(self, index: int, reason: BaseException) -> None:
         """The record at `index` never entered the buffer."""
+        self.manager.on_failure(KafkaError(KafkaError._INVALID_ARG, str(reason)))
         self._failures[index] = reason
         self._one_less()
 
@@ -220,7 +219,7 @@ class BatchReport:
         """Take an outcome that concerns more than the count."""
         manager, marks, on_delivery = self.manager, self._marks, self._on_delivery
         if error is not None:
-            manager.note_fatal(error)
+            manager.on_failure(error)
             self._failures[index] = KafkaException(error)
         self._one_less()
         if on_delivery is None or (error is None and manager.only_failures):
@@ -265,7 +264,8 @@ class CallbackManager:
         """Other threads that may be in a call that serves reports; 0 spares the look at the thread."""
         self.on_caught: Callable[[], None] = lambda: None
         """Called on the other thread when it caught a report; may raise StopServing."""
-        self.on_fatal: Callable[[KafkaError], None] = lambda error: None
+        self.on_failure: Callable[[KafkaError], bool] = lambda error: False
+        """Told of every record's failure; whether the caller hears of it otherwise than by the future."""
         self._caught: deque[tuple[ReportCallback, KafkaError | None, Any]] = deque()
         self._due: deque[tuple[OnDelivery, KafkaError | None, Any, tuple[FlushMark, ...]]] = deque()
         self._deadline_s = float("inf")
@@ -319,16 +319,15 @@ class CallbackManager:
 
     # Reports
 
-    def fail(self, future: asyncio.Future[Any], error: KafkaError) -> None:
-        """Settle a future with the error of its record."""
-        self.note_fatal(error)
+    def fail(self, future: asyncio.Future[Any], error: KafkaError, is_heard: bool = False) -> None:
+        """Settle a future with the error of its record; unread, it is reported, unless the error is heard of
+        otherwise.
+        """
+        is_heard = self.on_failure(error) or is_heard
         if not future.done():
             future.set_exception(KafkaException(error))
-
-    def note_fatal(self, error: KafkaError) -> None:
-        """Tell the producer of an error that ends it."""
-        if error.fatal():
-            self.on_fatal(error)
+            if is_heard:
+                future.exception()
 
     def count_failure(self, error: KafkaError) -> None:
         """Count a settled record as failed."""
@@ -346,6 +345,10 @@ class CallbackManager:
 
     def refuse(self, batch: MessageBatch, record: Record, error: KafkaError) -> None:
         """Settle a record that librdkafka did not take and will therefore never report."""
+        if error.code() == KafkaError._STATE:
+            error = KafkaError(
+                KafkaError._STATE, "Not sent: an earlier record of the transaction failed, or it had ended."
+            )
         record["callback"](error, UnsentMessage(batch, record, error))
 
     def caught_elsewhere(self, callback: ReportCallback, error: KafkaError | None, message: Any) -> bool:

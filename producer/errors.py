@@ -25,23 +25,40 @@ class TransactionError(KafkaException):
     """A transaction call failed; `args[0]` is the KafkaError. The classes below say what may be done."""
 
 
+class TransactionStateError(TransactionError):
+    """The call does not fit where the producer's transactions stand: a mistake in the program. The message
+    says what to call instead. Nothing was changed, and nothing was sent.
+    """
+
+
 class RetriableTransactionError(TransactionError):
-    """Nothing was decided. Make the same call again."""
+    """Nothing was decided. Make the same call again: it goes on where it is."""
 
 
 class AbortableTransactionError(TransactionError):
     """This transaction cannot be committed. Abort it, then begin another."""
 
 
-class FatalTransactionError(TransactionError):
-    """The producer can do no more: most often a newer one with its transactional.id fenced it. Close it."""
+class FatalTransactionError(TransactionError, ProducerFailedError):
+    """The producer can do no more. Close it and make a new one, which takes up where this one's last commit
+    was.
+    """
+
+
+class ProducerFencedError(FatalTransactionError):
+    """A newer producer with the same transactional.id has taken over, or the transaction took longer than
+    transaction.timeout.ms. Close this one; make a new one only if no other is meant to do the work.
+    """
+
+
+_FENCED = (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH)
 
 
 def transaction_error(cause: KafkaException) -> KafkaException:
     """The error of a failed transaction call, told apart where librdkafka does; else the cause itself."""
     error: KafkaError = cause.args[0]
     if error.fatal():
-        return FatalTransactionError(error)
+        return (ProducerFencedError if error.code() in _FENCED else FatalTransactionError)(error)
     if error.txn_requires_abort():
         return AbortableTransactionError(error)
     if error.retriable():

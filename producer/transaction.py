@@ -1,14 +1,192 @@
-"""Transaction: `async with producer.transaction():`, where leaving decides between commit and abort."""
+"""Transactions of one producer: which call fits where, which one runs, and the block that makes them all.
+
+librdkafka carries a transaction out. It also answers a call out of place, in words of its own states; and it
+commits a transaction of which a record never reached it (too large, say). Here both are kept from it: a call
+out of place is told what to do instead, and a transaction is committed whole or not at all.
+
+A call that its caller gave up goes on in librdkafka, which takes no second one beside it. The next call waits
+for that one to end. A call beside one that somebody still awaits is a mistake, and told so.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from enum import Enum
+from functools import partial
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
-from producer.errors import FatalTransactionError, RetriableTransactionError, TransactionError
+from confluent_kafka import KafkaError
 
-COMMIT_ATTEMPTS_MAX = 5
+from producer.errors import (
+    AbortableTransactionError,
+    ProducerClosedError,
+    ProducerFailedError,
+    RetriableTransactionError,
+    TransactionError,
+    TransactionStateError,
+)
+
+ATTEMPTS_MAX = 5
+"""How often a block makes a call that may be made again."""
+
+
+class Phase(Enum):
+    """Where a producer stands between two of its calls."""
+
+    UNCONFIGURED = "without a transactional.id"
+    NEW = "not initialised"
+    READY = "between two transactions"
+    OPEN = "in a transaction"
+    COMMITTING = "in a commit that has not ended"
+    ABORTING = "in an abort that has not ended"
+
+
+FITS: Mapping[str, frozenset[Phase]] = {
+    "init_transactions": frozenset({Phase.NEW}),
+    "begin_transaction": frozenset({Phase.READY}),
+    "produce": frozenset({Phase.OPEN}),
+    "send_offsets_to_transaction": frozenset({Phase.OPEN}),
+    "commit_transaction": frozenset({Phase.OPEN, Phase.COMMITTING}),
+    "abort_transaction": frozenset({Phase.OPEN, Phase.ABORTING}),
+}
+
+_LEADS_TO: Mapping[str, Phase] = {
+    "init_transactions": Phase.READY,
+    "begin_transaction": Phase.OPEN,
+    "commit_transaction": Phase.READY,
+    "abort_transaction": Phase.READY,
+}
+
+_INSTEAD: Mapping[Phase, str] = {
+    Phase.UNCONFIGURED: (
+        "the producer has no transactional.id. Set one in its configuration, another for each instance that "
+        "runs at once."
+    ),
+    Phase.NEW: "the producer is not initialised. Await init_transactions() first, once.",
+    Phase.READY: (
+        "no transaction is open: none was begun, or it was committed or aborted already. Await "
+        "begin_transaction() first, or use `async with producer.transaction():`."
+    ),
+    Phase.OPEN: (
+        "a transaction is open, and a producer has one at a time. Commit or abort it first; for two at once "
+        "make two producers, each with a transactional.id of its own."
+    ),
+    Phase.COMMITTING: "a commit has not ended. Await commit_transaction(), again if it timed out.",
+    Phase.ABORTING: "an abort has not ended. Await abort_transaction(), again if it timed out.",
+}
+
+
+class Transactions:
+    """Where one producer's transactions stand. `failure` is the first of a record in the open one.
+
+    All on the loop's thread.
+    """
+
+    def __init__(self, configured: bool) -> None:
+        self.phase = Phase.NEW if configured else Phase.UNCONFIGURED
+        self.failure: KafkaError | None = None
+        self._running: str | None = None
+        self._given_up: asyncio.Future[Any] | None = None
+
+    def require(self, call: str) -> None:
+        """Raise TransactionStateError where `call` does not fit, AbortableTransactionError where the open
+        transaction is past saving and `call` would add to it.
+        """
+        if self._running is not None:
+            raise _state_error(
+                call, f"{self._running}() of this producer runs in another task. Await that first."
+            )
+        if self.phase not in FITS[call]:
+            is_second_init = call == "init_transactions" and self.phase is not Phase.UNCONFIGURED
+            raise _state_error(
+                call, "the producer is initialised already." if is_second_init else _INSTEAD[self.phase]
+            )
+        if call in ("produce", "send_offsets_to_transaction"):
+            self.require_whole()
+
+    def require_may_produce(self) -> None:
+        """As `require("produce")`; a producer without a transactional.id always may."""
+        if self.phase is not Phase.UNCONFIGURED:
+            self.require("produce")
+
+    def require_in_place(self) -> None:
+        """As `require_may_produce`, for a call that began to produce and let others run meanwhile."""
+        if self.phase not in (Phase.UNCONFIGURED, Phase.OPEN) or self._running is not None:
+            raise self.too_late()
+
+    def is_left_open(self) -> bool:
+        """Whether nobody is about to end the open transaction."""
+        return self.phase is Phase.OPEN and self._running is None and self._given_up is None
+
+    def too_late(self) -> TransactionStateError:
+        """For records that were to enter a transaction which ends without them."""
+        return _state_error(
+            "produce", "the transaction ends before the record could be queued. Await produce() first."
+        )
+
+    def require_whole(self) -> None:
+        """Raise AbortableTransactionError if a record of the open transaction failed."""
+        if self.failure is not None:
+            raise AbortableTransactionError(
+                KafkaError(
+                    self.failure.code(),
+                    f"A record of this transaction was not sent: {self.failure.str()}. Abort the transaction, "
+                    "then begin another.",
+                    txn_requires_abort=True,
+                )
+            )
+
+    def note_failure(self, error: KafkaError) -> bool:
+        """A record failed; whether that is told by the transaction's own end.
+
+        librdkafka refuses records behind one that failed with _STATE, which explains nothing.
+        """
+        if self.phase not in (Phase.OPEN, Phase.COMMITTING, Phase.ABORTING):
+            return False
+        if self.failure is None or self.failure.code() == KafkaError._STATE:
+            self.failure = error
+        return True
+
+    @contextlib.asynccontextmanager
+    async def turn(self, call: str) -> AsyncIterator[None]:
+        """The block makes `call`, alone. Raises as `require` does; waits for a call that was given up."""
+        while self._given_up is not None:
+            await asyncio.wait([self._given_up])
+        self.require(call)
+        self._running = call
+        try:
+            yield
+        finally:
+            self._running = None
+
+    async def follow(self, call: str, outcome: asyncio.Future[Any]) -> None:
+        """Wait for librdkafka's end of `call`, in its turn; where that leads is noted also when given up."""
+        outcome.add_done_callback(partial(self._ended, call))
+        try:
+            await asyncio.shield(outcome)
+        except asyncio.CancelledError:
+            if not outcome.done():
+                self._given_up = outcome
+            raise
+
+    def _ended(self, call: str, outcome: asyncio.Future[Any]) -> None:
+        self._given_up = None
+        if outcome.cancelled():
+            return
+        failed = outcome.exception()
+        if failed is None:
+            self.phase = _LEADS_TO.get(call, self.phase)
+            if call == "begin_transaction":
+                self.failure = None
+        elif self.phase is Phase.COMMITTING and not isinstance(failed, RetriableTransactionError):
+            self.phase = Phase.OPEN
+
+
+def _state_error(call: str, why: str) -> TransactionStateError:
+    return TransactionStateError(KafkaError(KafkaError._STATE, f"{call}() does not fit here: {why}"))
 
 
 class TransactionalProducer(Protocol):
@@ -25,13 +203,21 @@ class Transaction:
     Left normally it commits, repeating a commit that may be repeated; when that fails it aborts and raises
     the commit's error. Left by an exception or a cancellation it aborts and lets that go on. After a fatal
     error neither is tried.
+
+    If cancelled: while it begins or flushes, nothing is committed; while it commits, the commit is waited for
+        and stands, then the cancellation goes on. A second cancellation ends the wait; what runs then goes
+        on, and the producer's next call waits for it.
     """
 
     def __init__(self, producer: TransactionalProducer) -> None:
         self._producer = producer
 
     async def __aenter__(self) -> None:
-        await self._producer.begin_transaction()
+        try:
+            await self._producer.begin_transaction()
+        except asyncio.CancelledError:
+            await self._abort()  # it may have begun all the same, and nobody else would end it
+            raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
@@ -39,16 +225,16 @@ class Transaction:
         if raised is None:
             try:
                 await self._commit()
-            except FatalTransactionError:
+            except ProducerFailedError:
                 raise
             except BaseException:
                 await self._abort()
                 raise
-        elif not isinstance(raised, FatalTransactionError):
+        elif not isinstance(raised, ProducerFailedError):
             await self._abort()
 
     async def _commit(self) -> None:
-        for attempts_left in reversed(range(COMMIT_ATTEMPTS_MAX)):
+        for attempts_left in reversed(range(ATTEMPTS_MAX)):
             try:
                 await self._producer.commit_transaction()
             except RetriableTransactionError:
@@ -59,11 +245,23 @@ class Transaction:
 
     async def _abort(self) -> None:
         """Abort to the end, also while being cancelled. The block's own error is the one to be raised."""
-        aborting = asyncio.ensure_future(self._producer.abort_transaction())
+        aborting = asyncio.ensure_future(self._abort_repeatedly())
         try:
             await asyncio.shield(aborting)
-        except TransactionError:
-            return
         except asyncio.CancelledError:
-            await asyncio.wait([aborting])
+            try:
+                await asyncio.wait([aborting])
+            finally:
+                aborting.cancel()
             raise
+
+    async def _abort_repeatedly(self) -> None:
+        for _ in range(ATTEMPTS_MAX):
+            try:
+                await self._producer.abort_transaction()
+            except RetriableTransactionError:
+                continue
+            except (TransactionError, ProducerClosedError, ProducerFailedError):
+                return  # ended already, or past ending: the producer's next call says so
+            else:
+                return

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Executor, Future
-from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -14,6 +12,7 @@ from producer import (
     FatalTransactionError,
     ProducerClosedError,
     ProducerFailedError,
+    ProducerFencedError,
     RetriableTransactionError,
     TransactionError,
 )
@@ -63,50 +62,23 @@ async def test_transaction__left_by_an_error_or_cancelled__aborts_and_the_next_o
     assert sent.result().value() == b"2"
 
 
-class AtOnce(Executor):
-    """Runs a call before anything else can happen."""
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
-
-
-async def test_produce__outside_a_transaction__that_future_fails(make) -> None:
-    producer = make({"transactional.id": "c"}, executor=AtOnce())
-    await producer.init_transactions(30)
-    outside = [await producer.produce("t", b"1", on_delivery=lambda error, message: None) for _ in range(3)]
-    assert producer.statistics().buffered > 0, "something is to be in the buffer"
-    await producer.begin_transaction()
-    inside = await producer.produce("t", b"2")
-    await producer.commit_transaction(30)
-    for future in outside:
-        with pytest.raises(KafkaException) as failed:
-            future.result()
-        assert failed.value.args[0].code() == KafkaError._STATE
-    assert inside.result().value() == b"2"
-
-
-async def test_begin__not_initialised__a_clear_kafka_exception(make) -> None:
-    with pytest.raises(KafkaException):
-        await make({"transactional.id": "d"}).begin_transaction()
-    with pytest.raises(KafkaException):
-        await make().begin_transaction()
-
-
 @pytest.mark.parametrize(
     ("flags", "kind"),
     [
         ({"fatal": True}, FatalTransactionError),
+        ({"fatal": True, "error": KafkaError._FENCED}, ProducerFencedError),
+        ({"fatal": True, "error": KafkaError.INVALID_PRODUCER_EPOCH}, ProducerFencedError),
         ({"txn_requires_abort": True}, AbortableTransactionError),
         ({"retriable": True}, RetriableTransactionError),
     ],
 )
 def test_transaction_error__by_librdkafkas_flag__is_told_apart(flags, kind) -> None:
-    error = transaction_error(KafkaException(KafkaError(1, "why", **flags)))
+    told = KafkaError(**{"error": 1, "reason": "why", **flags})
+    error = transaction_error(KafkaException(told))
     assert type(error) is kind
     assert isinstance(error, TransactionError)
-    assert error.args[0].code() == 1
+    assert isinstance(error, ProducerFailedError) == told.fatal()
+    assert error.args[0] is told
 
 
 def test_transaction_error__no_flag__is_the_cause_itself() -> None:
@@ -163,6 +135,7 @@ async def test_transaction__commit_ends_so__repeats_aborts_or_gives_up(commits, 
         (asyncio.CancelledError(), ["abort"]),
         (AbortableTransactionError(KafkaError(1, "why")), ["abort"]),
         (FatalTransactionError(KafkaError(1, "why")), []),
+        (ProducerFailedError("why"), []),
     ],
 )
 async def test_transaction__block_raises__aborts_unless_fatal_and_lets_it_out(error, calls) -> None:
@@ -195,8 +168,11 @@ async def test_transaction__fenced__fatal_and_later_calls_name_the_cause(broker,
     await producer.begin_transaction()
     await producer.send_and_wait("fenced", b"1")
     broker.fail(END_TRANSACTION_REQUEST, KafkaError.PRODUCER_FENCED)
-    with pytest.raises(FatalTransactionError):
+    with pytest.raises(ProducerFencedError):
         await producer.commit_transaction(10)
+    for call in (producer.begin_transaction, producer.commit_transaction, producer.abort_transaction):
+        with pytest.raises(ProducerFencedError, match="fenced by a newer instance"):
+            await call()
     with pytest.raises(ProducerFailedError, match="fatal error") as failed:
         await producer.produce("fenced", b"2")
     assert isinstance(failed.value.__cause__, KafkaException)
