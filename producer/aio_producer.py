@@ -711,8 +711,11 @@ class AIOProducer:
         self._life.require_open()
 
     def _require_may_produce(self) -> None:
-        self._require_usable()
-        self._transactions.require_may_produce()
+        if self._transactions.phase is Phase.UNCONFIGURED:
+            self._require_usable()
+        else:
+            self._require_alive()
+            self._transactions.require("produce")
 
 
 def _note_failure(

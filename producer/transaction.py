@@ -107,13 +107,8 @@ class Transactions:
         if call in ("produce", "send_offsets_to_transaction"):
             self.require_whole()
 
-    def require_may_produce(self) -> None:
-        """As `require("produce")`; a producer without a transactional.id always may."""
-        if self.phase is not Phase.UNCONFIGURED:
-            self.require("produce")
-
     def require_in_place(self) -> None:
-        """As `require_may_produce`, for a call that began to produce and let others run meanwhile."""
+        """As `require("produce")`, for a call that began to produce and let others run meanwhile."""
         if self.phase not in (Phase.UNCONFIGURED, Phase.OPEN) or self._running is not None:
             raise self.too_late()
 

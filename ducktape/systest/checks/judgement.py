@@ -29,6 +29,8 @@ class Kind(enum.Enum):
     WRONG_FUTURE = "wrong-future"
     REPORT_COUNT = "report-count"
     FAILED_BUT_WRITTEN = "failed-but-written"
+    DIRTY_READ = "dirty-read"
+    LOST_COMMIT = "lost-commit"
 
 
 class Verdict(enum.Enum):

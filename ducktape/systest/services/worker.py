@@ -23,7 +23,18 @@ from ducktape.services.service import Service
 from systest import strategies
 from systest.clusters.local import LocalAccount
 from systest.services.process import NodeProcess, node_home, node_python
-from systest.worker.protocol import Error, Event, Measure, Progress, ProtocolError, Ready, Summary, event_of
+from systest.worker.protocol import (
+    Error,
+    Event,
+    Measure,
+    Progress,
+    ProtocolError,
+    Ready,
+    Summary,
+    TransactionState,
+    TransactionTold,
+    event_of,
+)
 from systest.worker.spec import ProduceSpec, Spec
 
 _POLL_S = 0.1
@@ -72,6 +83,7 @@ class WorkerRun:
         self.ready: Ready | None = None
         self.progress: Progress | None = None
         self.summary: Summary | None = None
+        self.transactions: list[TransactionTold] = []
         self.account = account
         self._read_bytes = 0
         self._unfinished_line = ""
@@ -88,19 +100,41 @@ class WorkerRun:
         Raises:
             WorkerFailed: it won't come to that; the worker is dead then.
         """
+        self._await(lambda: self._reached(phase), f"not {phase.value}", limit_s, watch)
+
+    def await_transactions(self, count: int, state: TransactionState, limit_s: float) -> None:
+        """Returns once the worker, from now on, has told of so many transactions that they are in this state.
+
+        Raises:
+            WorkerFailed: as `await_phase`.
+        """
+        self._listen()
+        wanted = self._told_of(state) + count
+        self._await(lambda: self._told_of(state) >= wanted, f"without a transaction {state.value}", limit_s)
+
+    def _told_of(self, state: TransactionState) -> int:
+        return sum(told.state is state for told in self.transactions)
+
+    def _await(
+        self,
+        reached: Callable[[], bool],
+        lacking: str,
+        limit_s: float,
+        watch: Callable[[], None] | None = None,
+    ) -> None:
         deadline_s = time.monotonic() + limit_s
         watch_s = 0.0
         try:
             while True:
                 alive = self.process.is_alive()  # asked first: what it said before it died still counts
                 self._listen()
-                if self._reached(phase):
+                if reached():
                     return
                 now_s = time.monotonic()
                 if not alive:
                     raise self._failure("died without a word of why")
                 if now_s > deadline_s:
-                    raise self._hung(f"is {self.phase.value}, not {phase.value}, after {limit_s:.0f} s")
+                    raise self._hung(f"is {self.phase.value}, {lacking}, after {limit_s:.0f} s")
                 if self.phase is not Phase.STARTING and now_s - self._heard_s > _SILENCE_LIMIT_S:
                     raise self._hung(f"has said nothing for {_SILENCE_LIMIT_S:.0f} s")
                 if watch is not None and now_s > watch_s:
@@ -164,6 +198,8 @@ class WorkerRun:
                 self._move(Phase.MEASURING)
             case Progress():
                 self.progress = event
+            case TransactionTold():
+                self.transactions.append(event)
             case Summary():
                 self._move(Phase.DONE)
                 self.summary = event

@@ -14,7 +14,7 @@ from typing import NoReturn
 from confluent_kafka import KafkaException
 
 from systest.worker.protocol import Error, Event, line_of
-from systest.worker.spec import ProduceSpec, spec_from_json
+from systest.worker.spec import ProduceSpec, TransformSpec, spec_from_json
 
 _lock = threading.Lock()
 
@@ -29,6 +29,10 @@ def main(spec_path: str) -> int:
             from systest.worker.produce import produce  # a reader needs no strategy
 
             emit(produce(spec, emit))
+        elif isinstance(spec, TransformSpec):
+            from systest.worker.transform import transform
+
+            emit(transform(spec, emit))
         else:
             from systest.worker.reader import read  # numpy stays out of a producer's process
 

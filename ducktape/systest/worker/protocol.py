@@ -4,13 +4,14 @@ A worker is started with one argument, the path of its spec (`systest.worker.spe
 and nothing else to stdout; logs go to stderr. Histories go to the spec's directory
 (`systest.history.columns`).
 
-======== ================================================================================================
-ready    once, first: it has parsed the spec. `pid` and `run_id` prove that this worker answers.
-measure  once a produce worker's warm-up is over and its figures begin.
-progress about once a second.
-summary  once, last, when everything was done; exit status 0. Its absence means that the worker died.
-error    once, last, instead of summary: the work could not be done. One sentence; exit status 1.
-======== ================================================================================================
+=========== ================================================================================================
+ready       once, first: it has parsed the spec. `pid` and `run_id` prove that this worker answers.
+measure     once a produce worker's warm-up is over and its figures begin.
+progress    about once a second.
+transaction whenever a transform worker's transaction has come further: `written`, then `committed` or `aborted`.
+summary     once, last, when everything was done; exit status 0. Its absence means that the worker died.
+error       once, last, instead of summary: the work could not be done. One sentence; exit status 1.
+=========== ================================================================================================
 
 Every event has a `type` and the fields of its class below; None is JSON null and means "not measured", never
 0. An unknown type, an unknown field or a missing field is an error of the worker.
@@ -18,6 +19,7 @@ Every event has a `type` and the fields of its class below; None is JSON null an
 
 from __future__ import annotations
 
+import enum
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -51,6 +53,29 @@ class Progress:
     elapsed_s: float
     done: int  # records acknowledged so far, or read
     failed: int
+
+
+class TransactionState(enum.Enum):
+    """How far a transaction has come, by its worker's word. The last word of one that died is `written`: whether
+    that transaction was committed, it can't tell.
+    """
+
+    WRITTEN = "written"  # every record acknowledged, the input's offsets sent with it, the commit not begun
+    COMMITTED = "committed"
+    ABORTED = "aborted"
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionTold:
+    """`number` counts the worker's transactions from 0; `places` has for each partition (as a string, JSON's way)
+    the first and the last offset that a record of it got.
+    """
+
+    type: ClassVar[str] = "transaction"
+    number: int
+    state: TransactionState
+    records: int
+    places: Mapping[str, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +130,15 @@ class Error:
     reason: str
 
 
-Event = Ready | Measure | Progress | Summary | Error
-_EVENTS: Mapping[str, type[Event]] = {each.type: each for each in (Ready, Measure, Progress, Summary, Error)}
+Event = Ready | Measure | Progress | TransactionTold | Summary | Error
+_EVENTS: Mapping[str, type[Event]] = {
+    each.type: each for each in (Ready, Measure, Progress, TransactionTold, Summary, Error)
+}
 
 
 def line_of(event: Event) -> str:
     """The event as the line that a worker prints."""
-    return json.dumps({"type": event.type, **asdict(event)}) + "\n"
+    return json.dumps({"type": event.type, **asdict(event)}, default=lambda state: state.value) + "\n"
 
 
 def event_of(line: str) -> Event:
@@ -127,6 +154,9 @@ def event_of(line: str) -> Event:
             raw["code_path"] = None if raw["code_path"] is None else CodePath(**raw["code_path"])
             raw["resources"] = Resources(**raw["resources"])
             raw["lag_ns"] = None if raw["lag_ns"] is None else tuple(raw["lag_ns"])
+        if kind is TransactionTold:
+            raw["state"] = TransactionState(raw["state"])
+            raw["places"] = {partition: (first, last) for partition, (first, last) in raw["places"].items()}
         return kind(**raw)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ProtocolError(

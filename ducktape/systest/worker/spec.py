@@ -80,7 +80,42 @@ class ReadSpec:
         return _plain("read", asdict(self))
 
 
-Spec = ProduceSpec | ReadSpec
+@dataclass(frozen=True, slots=True)
+class TransformSpec:
+    """Read a topic to the end that it has at the start, and write a transformation of each record to another, in
+    transactions of this project's AIOProducer that carry the input's offsets.
+
+    Record `n` of `output` is the transformation of record `n` of `source`, in the partition of the same number.
+
+    Args:
+        run_id: name of the run; the worker repeats it in its `ready` event.
+        source: the records to read; its topic is filled.
+        output: the records to write.
+        group: the consumer group whose offsets say how far the work has come.
+        client: client configuration as in `ProduceSpec`, for producer and consumer both; `transactional.id` too.
+        records_max: of a transaction.
+        hold_s: how long each transaction stays `written` before it is committed, for faults to hit it.
+        fail_every: the transformation of each such transaction, by number, fails once it is written; 0 for none.
+        mutant: name of the defect to plant (`systest.worker.transform`), None for none.
+        directory: the worker writes nothing there.
+    """
+
+    run_id: str
+    source: RecordStream
+    output: RecordStream
+    group: str
+    client: Mapping[str, Setting]
+    records_max: int
+    hold_s: float
+    fail_every: int
+    mutant: str | None
+    directory: str
+
+    def to_json(self) -> dict[str, Any]:
+        return _plain("transform", asdict(self))
+
+
+Spec = ProduceSpec | ReadSpec | TransformSpec
 
 
 def spec_from_json(raw: Mapping[str, Any]) -> Spec:
@@ -98,9 +133,14 @@ def spec_from_json(raw: Mapping[str, Any]) -> Spec:
         if raw.get("kind") == "read":
             fields["streams"] = tuple(_stream(each) for each in fields["streams"])
             return ReadSpec(**fields)
+        if raw.get("kind") == "transform":
+            fields["source"], fields["output"] = _stream(fields["source"]), _stream(fields["output"])
+            return TransformSpec(**fields)
     except (KeyError, TypeError) as error:
         raise ValueError(f"a worker's spec has wrong fields: {error}") from error
-    raise ValueError(f"a worker's spec is of unknown kind {raw.get('kind')!r}; known are produce and read")
+    raise ValueError(
+        f"a worker's spec is of unknown kind {raw.get('kind')!r}; known are produce, read and transform"
+    )
 
 
 def _stream(raw: Mapping[str, Any]) -> RecordStream:
@@ -108,6 +148,7 @@ def _stream(raw: Mapping[str, Any]) -> RecordStream:
 
 
 def _plain(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
-    for stream in [fields["stream"]] if kind == "produce" else fields["streams"]:
+    streams = [fields[name] for name in ("stream", "source", "output") if name in fields]
+    for stream in (*streams, *fields.get("streams", ())):
         stream["placement"] = stream["placement"].value
     return {"kind": kind, **fields}

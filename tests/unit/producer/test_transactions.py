@@ -173,7 +173,7 @@ async def test_transaction__fenced__fatal_and_later_calls_name_the_cause(broker,
     for call in (producer.begin_transaction, producer.commit_transaction, producer.abort_transaction):
         with pytest.raises(ProducerFencedError, match="fenced by a newer instance"):
             await call()
-    with pytest.raises(ProducerFailedError, match="fatal error") as failed:
+    with pytest.raises(ProducerFencedError, match="fenced by a newer instance") as failed:
         await producer.produce("fenced", b"2")
     assert isinstance(failed.value.__cause__, KafkaException)
     await producer.close(timeout=5)

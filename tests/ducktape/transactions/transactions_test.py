@@ -1,0 +1,134 @@
+"""Read, transform, write: each record of the input once in the output, whatever happens to the transactions."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ducktape.mark import matrix
+from ducktape.mark.resource import cluster
+
+from systest.services.broker import Broker
+from systest.services.worker import WorkerFailed, WorkerRun
+from systest.testing import SystemTest
+from systest.transactions import READ_COMMITTED, READ_UNCOMMITTED, Transformation, TransformPlan
+from systest.worker.protocol import TransactionState
+from systest.worker.transform import DUPLICATE, LOST_COMMIT
+
+KILLS = 4
+HOLD_S = 0.3
+STEP_LIMIT_S = 60.0
+
+
+class TransactionsTest(SystemTest):
+    """Exactly once: killed workers, a twin, transformations that fail, a broker that restarts."""
+
+    @contextmanager
+    def transformation(
+        self, plan: TransformPlan, broker: Broker | None = None, workers: int = 1
+    ) -> Iterator[Transformation]:
+        work = Transformation(self.test_context, broker or self.start_broker(1), plan, workers)
+        with work.on_topics():
+            yield work
+
+    @cluster(num_nodes=4)
+    @matrix(brokers=[1, 3])
+    def test_worker__killed_amid_transactions__every_record_once(self, brokers: int) -> None:
+        seed = random.SystemRandom().randrange(1 << 32)
+        self.logger.info("kills come at times from seed %d", seed)
+        chance = random.Random(seed)
+        plan = TransformPlan(hold_s=HOLD_S, records_max=1_000)
+        with self.transformation(plan, self.start_broker(brokers)) as work:
+            for _ in range(KILLS):
+                run = work.start()
+                run.await_transactions(2, TransactionState.WRITTEN, STEP_LIMIT_S)
+                time.sleep(chance.uniform(0, HOLD_S))  # in the transaction, in its commit, or just behind it
+                run.process.kill()
+            work.finish(work.start())
+            work.read_back().assert_exactly_once()
+
+    @cluster(num_nodes=3)
+    def test_twin__starts_while_the_first_works__the_first_is_fenced(self) -> None:
+        with self.transformation(TransformPlan(hold_s=HOLD_S), workers=2) as work:
+            first = work.start(0)
+            first.await_transactions(2, TransactionState.WRITTEN, STEP_LIMIT_S)
+            twin = work.start(1)
+            last = self.fenced(work, first)
+            work.finish(twin)
+            work.read_back(also_aborted=[(first, last)]).assert_exactly_once()
+
+    @cluster(num_nodes=3)
+    def test_twin__took_over_while_the_first_slept__nothing_of_the_sleepers_is_seen(self) -> None:
+        with self.transformation(TransformPlan(hold_s=HOLD_S), workers=2) as work:
+            first = work.start(0)
+            first.await_transactions(2, TransactionState.WRITTEN, STEP_LIMIT_S)
+            first.process.signal("STOP")
+            twin = work.start(1)
+            twin.await_transactions(2, TransactionState.COMMITTED, STEP_LIMIT_S)
+            first.process.signal("CONT")
+            last = self.fenced(work, first)
+            work.finish(twin)
+            work.read_back(also_aborted=[(first, last)]).assert_exactly_once()
+
+    def fenced(self, work: Transformation, first: WorkerRun) -> int:
+        """Waits until the first worker has ended as it must; the number of the transaction that it was in."""
+        try:
+            work.finish(first)
+        except WorkerFailed as failure:
+            assert "ProducerFencedError" in str(failure), failure
+            assert "fenced by a newer instance" in str(failure), failure
+        else:
+            raise AssertionError("the first worker went on as if it had no twin")
+        last = first.transactions[-1]
+        assert last.state is TransactionState.WRITTEN, f"its last transaction was {last.state.value}"
+        return last.number
+
+    @cluster(num_nodes=2)
+    def test_transformation__fails_for_some_batches_at_first__every_record_once(self) -> None:
+        with self.transformation(TransformPlan(fail_every=3, hold_s=0.0)) as work:
+            run = work.start()
+            work.finish(run)
+            assert any(told.state is TransactionState.ABORTED for told in run.transactions)
+            work.read_back().assert_exactly_once()
+
+    @cluster(num_nodes=4)
+    @matrix(clean=[True, False])
+    def test_broker__restarts_amid_transactions__every_record_once(self, clean: bool) -> None:
+        broker = self.start_broker(3)
+        plan = TransformPlan(records=40_000, fail_every=5, hold_s=HOLD_S)
+        with self.transformation(plan, broker) as work:
+            run = work.start()
+            run.await_transactions(2, TransactionState.COMMITTED, STEP_LIMIT_S)
+            for node in broker.nodes[:2]:
+                broker.restart_node(node, clean=clean)
+            assert run.summary is None, "the work was done before the brokers had restarted"
+            work.finish(run)
+            work.read_back().assert_exactly_once()
+
+
+class TransactionMutantTest(SystemTest):
+    """Each defect, planted in the transformer or the reader, is caught under its own name alone."""
+
+    @cluster(num_nodes=2)
+    @matrix(mutant=[LOST_COMMIT, DUPLICATE, "dirty-read"])
+    def test_mutant__each__is_caught_under_its_own_name_alone(self, mutant: str) -> None:
+        isolation = READ_UNCOMMITTED if mutant == "dirty-read" else READ_COMMITTED
+        plan = TransformPlan(
+            records=5_000,
+            hold_s=0.0 if mutant == "dirty-read" else HOLD_S,
+            fail_every=2 if mutant == "dirty-read" else 0,
+            mutant=None if mutant == "dirty-read" else mutant,
+            isolation=isolation,
+        )
+        work = Transformation(self.test_context, self.start_broker(1), plan)
+        with work.on_topics():
+            if mutant != "dirty-read":
+                run = work.start()
+                state = TransactionState.WRITTEN if mutant == LOST_COMMIT else TransactionState.COMMITTED
+                run.await_transactions(1, state, STEP_LIMIT_S)
+                run.process.kill()
+            work.finish(work.start())
+            found = [anomaly.kind.value for anomaly in work.read_back().judgement.anomalies]
+        assert found == [mutant]
