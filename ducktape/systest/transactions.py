@@ -7,7 +7,7 @@ ask for the outcome.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ from systest.history.columns import Outcome
 from systest.history.load import LogHistory, load_log, load_send
 from systest.services.broker import Broker, BrokerError, Capability
 from systest.services.worker import WorkerRun, WorkerService
-from systest.worker.protocol import TransactionState
+from systest.worker.protocol import TransactionState, TransactionTold
 from systest.worker.spec import ProduceSpec, ReadSpec, Setting, Spec, TransformSpec
 from systest.workloads.stream import Placement, RecordStream, run_number
 from systest.workloads.workload import Workload
@@ -151,12 +151,11 @@ class Transformation:
         """Waits until a worker has transformed all that was left. Raises WorkerFailed, BrokerError."""
         run.await_summary(_TRANSFORM_LIMIT_S, self._broker.assert_alive)
 
-    def read_back(self, also_aborted: Sequence[tuple[WorkerRun, int]] = ()) -> Transformed:
+    def read_back(self, fenced: WorkerRun | None = None) -> Transformed:
         """What a reader sees, once every worker has ended.
 
         Args:
-            also_aborted: transactions, by their worker and number, that its worker could not tell aborted and that
-                the test knows to be so.
+            fenced: a worker that was refused a commit: what it does not tell committed is aborted.
         """
         aborted = [
             Aborted(
@@ -164,8 +163,8 @@ class Transformation:
                 {int(partition): place for partition, place in told.places.items()},
             )
             for run in self._started
-            for told in run.transactions
-            if told.state is TransactionState.ABORTED or (run, told.number) in also_aborted
+            for told in (_uncommitted(run) if run is fenced else run.transactions)
+            if told.state is TransactionState.ABORTED or run is fenced
         ]
         shown = self._read(self.plan.isolation)
         everything = self._read(READ_UNCOMMITTED)
@@ -215,3 +214,9 @@ class Transformation:
 
     def _connection(self) -> dict[str, Any]:
         return {**self._broker.client_properties(), "bootstrap.servers": self._broker.bootstrap_servers()}
+
+
+def _uncommitted(run: WorkerRun) -> list[TransactionTold]:
+    """What a worker told of transactions that it does not tell committed."""
+    committed = {told.number for told in run.transactions if told.state is TransactionState.COMMITTED}
+    return [told for told in run.transactions if told.number not in committed]

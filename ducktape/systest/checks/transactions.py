@@ -111,6 +111,8 @@ def lost_commit(evidence: Evidence, _: Expectation) -> Anomaly | None:
     return anomaly(Kind.LOST_COMMIT, map(finding, evidence.producers))
 
 
+KINDS = (Kind.DIRTY_READ, Kind.LOST_COMMIT)
+"""The anomalies that only transactions can have."""
 _EXPECT = Expectation(idempotent=True, murmur2_keys=False)
 _CHECKS: Mapping[Kind, Check] = {
     Kind.LOST_COMMIT: lost_commit,

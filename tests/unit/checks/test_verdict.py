@@ -9,6 +9,7 @@ import pytest
 from systest.checks import Expectation, Judgement, Kind, Verdict
 from systest.checks.evidence import Evidence
 from systest.checks.judgement import Anomaly
+from systest.checks.transactions import KINDS as TRANSACTION_KINDS
 from systest.checks.verdict import CHECKS, judge
 
 EXPECT = Expectation(idempotent=True, murmur2_keys=True)
@@ -92,7 +93,7 @@ def test_verdict__reader_returned_a_position_twice__is_unknown(say: Any) -> None
 
 
 def test_verdict__every_kind_has_a_check() -> None:
-    assert set(CHECKS) == set(Kind)
+    assert {*CHECKS, *TRANSACTION_KINDS} == set(Kind)
 
 
 def test_judge__two_sends_of_one_producer_number__is_refused(say: Any) -> None:

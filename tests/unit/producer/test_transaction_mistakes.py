@@ -306,6 +306,20 @@ async def test_produce__in_line_when_another_task_commits__joins_no_transaction(
     assert producer.get_batch_processor_stats()["accepted"] == 1
 
 
+async def test_produce_batch__half_queued_when_another_task_commits__stops_there(producer) -> None:
+    records = [{"value": b"1"}] * 50_000
+    await producer.begin_transaction()
+    batch = asyncio.create_task(producer.produce_batch("orders", records))
+    await asyncio.sleep(0)
+    assert 0 < producer.get_batch_processor_stats()["accepted"] < len(records)
+    await producer.commit_transaction(10)
+    with pytest.raises(TransactionStateError, match="the transaction ends before"):
+        await batch
+    async with producer.transaction():
+        before = producer.get_batch_processor_stats()["accepted"]
+    assert producer.get_batch_processor_stats()["accepted"] == before < len(records)
+
+
 # Cancellation, in every phase of the block
 
 

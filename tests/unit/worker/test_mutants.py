@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from systest.checks import Expectation, Kind, judge
+from systest.checks import Expectation, judge
+from systest.checks.verdict import CHECKS
 from systest.history.load import load_log, load_send
 from systest.strategies.mutants import MUTABLE, MUTANTS
 from systest.worker.spec import ProduceSpec
@@ -23,7 +24,7 @@ PLACEMENTS = {
 
 
 def test_mutants__are_named_after_the_anomalies() -> None:
-    assert tuple(kind.value for kind in Kind) == MUTANTS
+    assert tuple(kind.value for kind in CHECKS) == MUTANTS
 
 
 @pytest.mark.parametrize("mutant", [None, *MUTANTS])
