@@ -99,7 +99,7 @@ class AIOProducer:
             loop, callbacks, batch_size, arguments.queue_messages_max(prepared.conf)
         )
         self._transactions = Transactions(bool(prepared.conf.get("transactional.id")))
-        callbacks.on_failure = partial(_note_failure, self._life, self._transactions, manager)
+        callbacks.on_failure = partial(_note_failure, self._life, self._transactions)
         self._executor = manager.executor = ProducerBatchExecutor(
             loop,
             callbacks,
@@ -718,16 +718,11 @@ class AIOProducer:
             self._transactions.require("produce")
 
 
-def _note_failure(
-    life: LifeCycle, transactions: Transactions, manager: ProducerBatchManager, error: KafkaError
-) -> bool:
+def _note_failure(life: LifeCycle, transactions: Transactions, error: KafkaError) -> bool:
     """A record failed; whether a transaction's end will tell of it."""
     if error.fatal():
         _note_fatal(life, error)
-    if not transactions.note_failure(error):
-        return False
-    manager.close_room()  # so that the next call of produce() looks, and raises
-    return True
+    return transactions.note_failure(error)
 
 
 def _note_fatal(life: LifeCycle, error: KafkaError) -> None:

@@ -15,6 +15,7 @@ from producer import (
     ProducerFencedError,
     RetriableTransactionError,
     TransactionError,
+    TransactionStateError,
 )
 from producer.errors import transaction_error
 from producer.transaction import Transaction
@@ -87,11 +88,13 @@ def test_transaction_error__no_flag__is_the_cause_itself() -> None:
 
 
 class Recorder:
-    """Notes the calls of a block; its commits end as told."""
+    """Notes the calls of a block; its commits and aborts end as told."""
 
-    def __init__(self, *commits: type[TransactionError] | None) -> None:
+    def __init__(
+        self, *commits: type[TransactionError] | None, aborts: tuple[type[TransactionError], ...] = ()
+    ) -> None:
         self.calls: list[str] = []
-        self._commits = list(commits)
+        self._commits, self._aborts = list(commits), list(aborts)
 
     async def begin_transaction(self) -> None:
         self.calls.append("begin")
@@ -104,6 +107,25 @@ class Recorder:
 
     async def abort_transaction(self, timeout: float = -1) -> None:
         self.calls.append("abort")
+        if self._aborts:
+            raise self._aborts.pop(0)(KafkaError(1, "why"))
+
+
+@pytest.mark.parametrize(
+    ("aborts", "count"),
+    [
+        ([RetriableTransactionError] * 2, 3),
+        ([RetriableTransactionError] * 9, 5),
+        ([TransactionStateError], 1),
+        ([FatalTransactionError], 1),
+    ],
+)
+async def test_transaction__abort_ends_so__is_repeated_where_it_may_be(aborts, count) -> None:
+    recorder = Recorder(aborts=tuple(aborts))
+    with pytest.raises(LookupError):
+        async with Transaction(recorder):
+            raise LookupError
+    assert recorder.calls == ["begin", *["abort"] * count]
 
 
 @pytest.mark.parametrize(
