@@ -50,6 +50,9 @@ PURGE_S_MAX = 5.0
 STOP_S_MAX = 10.0
 """How long close() waits for the client to end its own threads."""
 
+REPEAT_AFTER_S = 0.1
+"""How soon a transaction call that may be repeated is repeated."""
+
 _Producer = TypeVar("_Producer", bound="AIOProducer")
 
 
@@ -98,6 +101,7 @@ class AIOProducer:
         self._manager = manager = ProducerBatchManager(
             loop, callbacks, batch_size, arguments.queue_messages_max(prepared.conf)
         )
+        self._transaction_s_max = arguments.transaction_s_max(prepared.conf)
         self._transactions = Transactions(bool(prepared.conf.get("transactional.id")))
         callbacks.on_failure = partial(_note_failure, self._life, self._transactions)
         self._executor = manager.executor = ProducerBatchExecutor(
@@ -485,14 +489,26 @@ class AIOProducer:
             positions: TopicPartitions with the offset of the next record to read; those without one (as a
                 consumer's position() has them where it read nothing) are left out.
             group_metadata: what the consumer's consumer_group_metadata() returned after its last poll.
-            timeout: seconds, as for init_transactions().
+            timeout: seconds, as for init_transactions(). Until then the call is repeated where it may be: while
+                the transaction before is still being settled, as behind a leader that is gone, the coordinator
+                takes none.
 
         If cancelled: the call itself goes on, and the next one here waits for it.
         """
+        name = "send_offsets_to_transaction"
         arguments.checked_positions(positions)
         arguments.checked_group_metadata(group_metadata)
-        limit_s = _limit_s(arguments.checked_timeout(timeout))
-        await self._transactional("send_offsets_to_transaction", positions, group_metadata, limit_s)
+        timeout_s = arguments.checked_timeout(timeout)
+        deadline_s = time.monotonic() + (self._transaction_s_max if timeout_s is None else timeout_s)
+        self._require_alive()
+        async with self._transactions.turn(name):
+            while True:
+                try:
+                    return await self._carry_out(name, positions, group_metadata, _left_s(deadline_s))
+                except RetriableTransactionError:
+                    if time.monotonic() + REPEAT_AFTER_S > deadline_s:
+                        raise
+                await asyncio.sleep(REPEAT_AFTER_S)
 
     async def commit_transaction(self, timeout: float | None = -1) -> None:
         """Flush, then commit: all records and offsets of the transaction, or none. Raises as

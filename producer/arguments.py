@@ -15,6 +15,7 @@ PARTITION_MAX = 2**31 - 1
 TIMESTAMP_MAX_MS = 2**63 - 1
 QUEUE_MESSAGES_DEFAULT = 100_000
 QUEUE_MESSAGES_MAX = 2**31 - 1
+TRANSACTION_TIMEOUT_DEFAULT_MS = 60_000
 
 
 def checked_topic(topic: Any) -> str:
@@ -148,3 +149,12 @@ def queue_messages_max(conf: Mapping[str, Any]) -> int:
     except (TypeError, ValueError):
         return QUEUE_MESSAGES_DEFAULT  # librdkafka refuses the value in its own words
     return limit if limit > 0 else QUEUE_MESSAGES_MAX
+
+
+def transaction_s_max(conf: Mapping[str, Any]) -> float:
+    """How long a transaction may take by this configuration, which librdkafka is yet to check."""
+    given = conf.get("transaction.timeout.ms", TRANSACTION_TIMEOUT_DEFAULT_MS)
+    try:
+        return int(given) / 1000
+    except (TypeError, ValueError):
+        return TRANSACTION_TIMEOUT_DEFAULT_MS / 1000  # librdkafka refuses the value in its own words

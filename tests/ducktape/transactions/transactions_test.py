@@ -88,11 +88,10 @@ class TransactionsTest(SystemTest):
         with self.transformation(TransformPlan(fail_every=3, hold_s=0.0)) as work:
             run = work.start()
             work.finish(run)
-            assert any(told.state is TransactionState.ABORTED for told in run.transactions)
+            work.read_back().assert_exactly_once()
             again = work.start()
             work.finish(again)
             assert again.transactions == [], "the offsets were not committed with the records"
-            work.read_back().assert_exactly_once()
 
     @cluster(num_nodes=4)
     @matrix(clean=[True, False])

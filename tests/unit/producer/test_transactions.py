@@ -20,6 +20,7 @@ from producer import (
 from producer.errors import transaction_error
 from producer.transaction import Transaction
 
+ADD_OFFSETS_REQUEST = 25
 END_TRANSACTION_REQUEST = 26
 
 
@@ -181,6 +182,23 @@ async def test_send_offsets__in_a_transaction__are_committed_with_it(broker, mak
             )
     finally:
         consumer.close()
+
+
+async def test_send_offsets__transaction_before_still_settled__is_repeated(broker, make) -> None:
+    """librdkafka gives up after some ten attempts, whatever the timeout."""
+    broker.create("read", 1)
+    producer = make({"transactional.id": "h", "retry.backoff.ms": 1, "retry.backoff.max.ms": 2})
+    await producer.init_transactions(30)
+    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "group"})
+    metadata = consumer.consumer_group_metadata()
+    consumer.close()
+    async with producer.transaction():
+        broker.fail(ADD_OFFSETS_REQUEST, *[KafkaError.CONCURRENT_TRANSACTIONS] * 15)
+        await producer.send_offsets_to_transaction([TopicPartition("read", 0, 7)], metadata)
+    with pytest.raises(RetriableTransactionError, match="another concurrent operation"):
+        async with producer.transaction():
+            broker.fail(ADD_OFFSETS_REQUEST, *[KafkaError.CONCURRENT_TRANSACTIONS] * 100)
+            await producer.send_offsets_to_transaction([TopicPartition("read", 0, 7)], metadata, 0.05)
 
 
 async def test_transaction__fenced__fatal_and_later_calls_name_the_cause(broker, make) -> None:
