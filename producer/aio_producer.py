@@ -535,11 +535,11 @@ class AIOProducer:
             await self._carry_out("commit_transaction", _limit_s(_left_s(deadline_s)))
 
     async def abort_transaction(self, timeout: float | None = -1) -> None:
-        """Abort: records not yet sent fail with _PURGE_QUEUE, the others are written but never shown to
-        read_committed readers. Raises as init_transactions().
+        """Abort: records that librdkafka has not taken fail with _PURGE_QUEUE, the others are sent, but never
+        shown to read_committed readers. Raises as init_transactions().
 
         Parameters:
-            timeout: seconds, as for init_transactions().
+            timeout: seconds for both together, as for init_transactions().
 
         If cancelled: the call itself goes on, and the next one here waits for it.
         """
@@ -559,8 +559,16 @@ class AIOProducer:
         transactions.phase = Phase.ABORTING
         self._manager.refuse_line(transactions.too_late())
         self._manager.drop_buffer(KafkaError(KafkaError._PURGE_QUEUE))
-        await self._carry_out("abort_transaction", _limit_s(timeout_s))
-        await self._flush(timeout_s)
+        aborting = asyncio.ensure_future(self._flush_and_abort(timeout_s))
+        await transactions.follow("abort_transaction", aborting)
+
+    async def _flush_and_abort(self, timeout_s: float | None) -> None:
+        """librdkafka, made to abort records that it has not sent, asks Kafka 4 to end a transaction that has not
+        begun there, and takes the refusal as fatal.
+        """
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        await self._flush_transaction(timeout_s)
+        await self._call_client("abort_transaction", _limit_s(_left_s(deadline_s)))
 
     async def _flush_transaction(self, timeout_s: float | None) -> None:
         if not await self._flush(timeout_s):
@@ -568,8 +576,7 @@ class AIOProducer:
         raise RetriableTransactionError(
             KafkaError(
                 KafkaError._TIMED_OUT,
-                f"Not all records of the transaction were sent in {timeout_s} s, and nothing is committed. Make "
-                "the same call again, or abort.",
+                f"Not all records of the transaction were sent in {timeout_s} s. Make the same call again.",
                 retriable=True,
             )
         )

@@ -95,7 +95,8 @@ class TransformSpec:
         client: client configuration as in `ProduceSpec`, for producer and consumer both; `transactional.id` too.
         records_max: of a transaction.
         hold_s: how long each transaction stays `written` before it is committed, for faults to hit it.
-        fail_every: the transformation of each such transaction, by number, fails once it is written; 0 for none.
+        fail_every: the transformation of each such transaction, by number, fails, in turn once it is written and
+            while its records are on their way; 0 for none.
         mutant: name of the defect to plant (`systest.worker.transform`), None for none.
         directory: the worker writes nothing there.
     """

@@ -114,9 +114,13 @@ class _Transformer:
         try:
             async with producer.transaction():
                 await self._write(producer, batch, written)
+                if self._fails(number) and number // self._spec.fail_every % 2:
+                    raise TransformFailed
+                await self._send_offsets(producer, batch)
+                await producer.flush()
                 self._tell(number, TransactionState.WRITTEN, written)
                 await asyncio.sleep(self._spec.hold_s)
-                if self._spec.fail_every and number % self._spec.fail_every == 0:
+                if self._fails(number):
                     raise TransformFailed
         except (TransformFailed, AbortableTransactionError):
             self._tell(number, TransactionState.ABORTED, written)
@@ -137,11 +141,15 @@ class _Transformer:
         for message in batch:
             value = self._value_of(_sequence(message))
             written.append(await producer.produce(topic, value, partition=message.partition()))
+
+    async def _send_offsets(self, producer: AIOProducer, batch: Sequence[Any]) -> None:
         if self._spec.mutant is None:
             await producer.send_offsets_to_transaction(
                 _next_offsets(batch), self._source.group_metadata(), _CALL_LIMIT_S
             )
-        await producer.flush()
+
+    def _fails(self, number: int) -> bool:
+        return self._spec.fail_every > 0 and number % self._spec.fail_every == 0
 
     def _tell(self, number: int, state: TransactionState, written: Sequence[asyncio.Future[Any]]) -> None:
         places: dict[str, tuple[int, int]] = {}

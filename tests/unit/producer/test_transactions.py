@@ -57,11 +57,23 @@ async def test_transaction__left_by_an_error_or_cancelled__aborts_and_the_next_o
     with pytest.raises((LookupError, asyncio.CancelledError)):
         await task
     assert all(future.done() for future in futures)
-    # What was not acknowledged yet is given up; what was can only be aborted at the broker.
-    assert [future.exception() is None for future in futures] == [way == "cancel"] * 3
+    assert all(future.result().value() == b"1" for future in futures), "sent, and aborted at the broker"
     async with producer.transaction():
         sent = await producer.produce(topic, b"2")
     assert sent.result().value() == b"2"
+
+
+async def test_abort__records_that_librdkafka_has_not_taken__are_given_up(make) -> None:
+    producer = make({"transactional.id": "c"})
+    await producer.init_transactions(30)
+    await producer.begin_transaction()
+    futures = [await producer.produce("given-up", b"1") for _ in range(3)]
+    assert producer.get_batch_processor_stats()["buffered"] == 2
+    await producer.abort_transaction(10)
+    codes = [future.exception() and future.exception().args[0].code() for future in futures]
+    assert codes == [None, KafkaError._PURGE_QUEUE, KafkaError._PURGE_QUEUE]
+    async with producer.transaction():
+        await producer.produce("given-up", b"2")
 
 
 @pytest.mark.parametrize(
