@@ -51,14 +51,21 @@ class ProducerFencedError(FatalTransactionError):
     """
 
 
+_FENCED_BY = (
+    "Another producer with this transactional.id has taken over, or the transaction took longer than "
+    "transaction.timeout.ms. Close this one."
+)
 _FENCED = (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH)
 
 
 def transaction_error(cause: KafkaException) -> KafkaException:
     """The error of a failed transaction call, told apart where librdkafka does; else the cause itself."""
     error: KafkaError = cause.args[0]
+    if error.fatal() and error.code() in _FENCED:
+        sentence = f"{_FENCED_BY} librdkafka: {error.str()}"
+        return ProducerFencedError(KafkaError(error.code(), sentence, fatal=True))
     if error.fatal():
-        return (ProducerFencedError if error.code() in _FENCED else FatalTransactionError)(error)
+        return FatalTransactionError(error)
     if error.txn_requires_abort():
         return AbortableTransactionError(error)
     if error.retriable():

@@ -13,7 +13,7 @@ checksum, so a record in the log speaks for itself. Three steps, kept apart:
 3. `verdict` weighs them. Unknown outcomes stay unknown to the end: present and absent are both legal.
 
 A history in which nothing was acknowledged, a log that no longer reaches back to its beginning, and a check that raised
-prove nothing: UNKNOWN, never PASS.
+prove nothing: UNKNOWN, never PASS. What transactions add to that is in `transactions`.
 """
 
 from systest.checks.judgement import Anomaly, Expectation, Judgement, Kind, Verdict

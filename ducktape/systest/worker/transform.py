@@ -144,9 +144,7 @@ class _Transformer:
 
     async def _send_offsets(self, producer: AIOProducer, batch: Sequence[Any]) -> None:
         if self._spec.mutant is None:
-            await producer.send_offsets_to_transaction(
-                _next_offsets(batch), self._source.group_metadata(), _CALL_LIMIT_S
-            )
+            await producer.send_offsets_to_transaction(_next_offsets(batch), self._source.group_metadata())
 
     def _fails(self, number: int) -> bool:
         return self._spec.fail_every > 0 and number % self._spec.fail_every == 0

@@ -78,8 +78,7 @@ class TransactionsTest(SystemTest):
         try:
             work.finish(first)
         except WorkerFailed as failure:
-            assert "ProducerFencedError" in str(failure), failure
-            assert "fenced by a newer instance" in str(failure), failure
+            assert "ProducerFencedError: Another producer" in str(failure), failure
         else:
             raise AssertionError("the first worker went on as if it had no twin")
 
@@ -103,7 +102,7 @@ class TransactionsTest(SystemTest):
             run.await_transactions(2, TransactionState.COMMITTED, STEP_LIMIT_S)
             for node in broker.nodes[:2]:
                 broker.restart_node(node, clean=clean)
-            assert run.summary is None, "the work was done before the brokers had restarted"
+            assert run.process.is_alive(), "the work was done before the brokers had restarted"
             work.finish(run)
             work.read_back().assert_exactly_once()
 
