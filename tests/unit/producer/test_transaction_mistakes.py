@@ -299,11 +299,11 @@ async def test_produce__in_line_when_another_task_commits__joins_no_transaction(
     await producer.produce("orders", b"1")
     late = asyncio.create_task(producer.produce("orders", b"2"))
     await asyncio.sleep(0)
-    assert producer.get_batch_processor_stats()["waiting"] == 1
+    assert producer.statistics().waiting == 1
     await producer.commit_transaction(10)
     with pytest.raises(TransactionStateError, match="the transaction ends before"):
         await late
-    assert producer.get_batch_processor_stats()["accepted"] == 1
+    assert producer.statistics().accepted == 1
 
 
 async def test_produce_batch__half_queued_when_another_task_commits__stops_there(producer) -> None:
@@ -311,13 +311,13 @@ async def test_produce_batch__half_queued_when_another_task_commits__stops_there
     await producer.begin_transaction()
     batch = asyncio.create_task(producer.produce_batch("orders", records))
     await asyncio.sleep(0)
-    assert 0 < producer.get_batch_processor_stats()["accepted"] < len(records)
+    assert 0 < producer.statistics().accepted < len(records)
     await producer.commit_transaction(10)
     with pytest.raises(TransactionStateError, match="the transaction ends before"):
         await batch
     async with producer.transaction():
-        before = producer.get_batch_processor_stats()["accepted"]
-    assert producer.get_batch_processor_stats()["accepted"] == before < len(records)
+        before = producer.statistics().accepted
+    assert producer.statistics().accepted == before < len(records)
 
 
 # Cancellation, in every phase of the block

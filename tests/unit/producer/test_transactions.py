@@ -68,7 +68,7 @@ async def test_abort__records_that_librdkafka_has_not_taken__are_given_up(make) 
     await producer.init_transactions(30)
     await producer.begin_transaction()
     futures = [await producer.produce("given-up", b"1") for _ in range(3)]
-    assert producer.get_batch_processor_stats()["buffered"] == 2
+    assert producer.statistics().buffered == 2
     await producer.abort_transaction(10)
     codes = [future.exception() and future.exception().args[0].code() for future in futures]
     assert codes == [None, KafkaError._PURGE_QUEUE, KafkaError._PURGE_QUEUE]
