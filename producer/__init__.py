@@ -13,6 +13,7 @@ from producer.errors import (
     TransactionStateError,
     WrongLoopError,
 )
+from producer.message import Message
 from producer.message_batch import MessageBatch
 from producer.statistics import LatencyHistogram, ProducerStatistics
 
@@ -23,6 +24,7 @@ __all__ = [
     "DeliveryFuture",
     "FatalTransactionError",
     "LatencyHistogram",
+    "Message",
     "MessageBatch",
     "ProducerClosedError",
     "ProducerFailedError",

@@ -21,9 +21,9 @@ from concurrent.futures import Executor
 from dataclasses import asdict
 from functools import partial
 from threading import get_ident
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from producer import arguments
 from producer.batch_executor import ProducerBatchExecutor
@@ -38,10 +38,14 @@ from producer.errors import (
     transaction_error,
 )
 from producer.lifecycle import LifeCycle, State
+from producer.message import Message
 from producer.message_batch import PARTITIONER, MessageBatch, Record
 from producer.statistics import ProducerStatistics
 from producer.transaction import Phase, Transaction, Transactions
 from producer.transport import PureTransport, choose_transport
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]  # not exported, but documented
 
 TICK_S_MAX = 0.001
 """How long produce() may keep the loop before it lets other tasks run."""
@@ -139,7 +143,7 @@ class AIOProducer:
         headers: arguments.Headers | None = None,
         *,
         callback: OnDelivery | None = None,
-    ) -> asyncio.Future[Any]:
+    ) -> asyncio.Future[Message]:
         """Queue one record; returns the future of its acknowledged Message. Waits while the queue is full.
 
         Parameters:
@@ -189,7 +193,7 @@ class AIOProducer:
         on_delivery: OnDelivery | None,
         timestamp: int,
         headers: arguments.Headers | None,
-    ) -> asyncio.Future[Any]:
+    ) -> asyncio.Future[Message]:
         self._require_may_produce()
         record, bulk, on_delivery = self._checked(
             topic, value, key, partition, on_delivery, timestamp, headers
@@ -217,7 +221,7 @@ class AIOProducer:
         headers: arguments.Headers | None = None,
         *,
         callback: OnDelivery | None = None,
-    ) -> asyncio.Future[Any]:
+    ) -> asyncio.Future[Message]:
         """Queue one record without waiting; parameters, future and errors as for produce().
 
         Raises BufferError when the queue is full or others wait for it. Let the loop run, or use produce().
@@ -232,13 +236,27 @@ class AIOProducer:
             )
         return self._enter_now(topic, partition, record, bulk, chosen)
 
-    async def send_and_wait(self, *args: Any, **kwargs: Any) -> Any:
+    async def send_and_wait(
+        self,
+        topic: str,
+        value: arguments.Payload = None,
+        key: arguments.Payload = None,
+        partition: int = PARTITIONER,
+        on_delivery: OnDelivery | None = None,
+        timestamp: int = 0,
+        headers: arguments.Headers | None = None,
+        *,
+        callback: OnDelivery | None = None,
+    ) -> Message:
         """Produce one record and wait for its acknowledged Message. Parameters and errors as for produce().
 
         If cancelled: as produce() while it waits in line; afterwards the record is queued and only the wait
             is given up.
         """
-        return await (await self.produce(*args, **kwargs))
+        delivery = await self.produce(
+            topic, value, key, partition, on_delivery, timestamp, headers, callback=callback
+        )
+        return await delivery
 
     async def produce_batch(
         self,
@@ -435,16 +453,17 @@ class AIOProducer:
 
     # Blocking calls of the client
 
-    async def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:
+    async def list_topics(self, topic: str | None = None, timeout: float = -1) -> ClusterMetadata:
         """The cluster's metadata, as confluent's `list_topics`; `timeout` in seconds, -1 without limit.
         KafkaException on failure.
 
         If cancelled: the answer is dropped.
         """
         self._require_usable()
-        return await self._executor.run_blocking(
+        metadata: ClusterMetadata = await self._executor.run_blocking(
             "list_topics", *([] if topic is None else [topic]), timeout=timeout
         )
+        return metadata
 
     async def set_sasl_credentials(self, username: str, password: str) -> None:
         """Use other SASL credentials for connections made from now on.
@@ -480,7 +499,7 @@ class AIOProducer:
         await self._transactional("begin_transaction")
 
     async def send_offsets_to_transaction(
-        self, positions: list[Any], group_metadata: Any, timeout: float | None = -1
+        self, positions: list[TopicPartition], group_metadata: Any, timeout: float | None = -1
     ) -> None:
         """Commit a consumer group's offsets with the transaction: both or neither. Raises as
         init_transactions().

@@ -28,10 +28,12 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from producer.message_batch import MessageBatch, Record, UnsentMessage
+from producer.message import Message, UnsentMessage
+from producer.message_batch import MessageBatch, Record
 from producer.statistics import LatencySampler
 
 OnDelivery = Callable[[KafkaError | None, Any], Awaitable[None] | None]
+"""The message is a `Message`; Any, so that a callback may have confluent's type for it."""
 ReportCallback = Callable[[KafkaError | None, Any], None]
 AddRecord = Callable[[str, int, Record, bool], None]
 
@@ -48,7 +50,7 @@ class StopServing(Exception):
     """Raised out of a report to make librdkafka keep the remaining ones; the report itself is never lost."""
 
 
-class DeliveryFuture(asyncio.Future[Any]):
+class DeliveryFuture(asyncio.Future[Message]):
     """The future of one record's acknowledged Message, and the callback of that record's report."""
 
     __slots__ = ()

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE, KafkaError
-
 PARTITIONER = -1
 """The partition of a record whose partition librdkafka's partitioner chooses."""
 
@@ -61,55 +59,3 @@ def create_message_batch(
 ) -> MessageBatch:
     """Seal records, in order, into a batch."""
     return MessageBatch(topic, partition, tuple(messages), bulk)
-
-
-class UnsentMessage:
-    """Stands for a record that librdkafka never took, where its report would hold a
-    `confluent_kafka.Message`.
-
-    It has Message's methods; Message itself cannot be made by everyone before confluent-kafka 2.13.
-    """
-
-    __slots__ = ("_batch", "_error", "_record")
-
-    def __init__(self, batch: MessageBatch, record: Record, error: KafkaError) -> None:
-        self._batch = batch
-        self._record = record
-        self._error = error
-
-    def topic(self) -> str:
-        return self._batch.topic
-
-    def partition(self) -> int:
-        return self._batch.partition
-
-    def offset(self) -> None:
-        return None
-
-    def key(self) -> bytes | None:
-        key: bytes | None = self._record["key"]
-        return key
-
-    def value(self) -> bytes | None:
-        value: bytes | None = self._record["value"]
-        return value
-
-    def headers(self) -> list[tuple[str, bytes | None]] | None:
-        return self._record.get("headers")
-
-    def timestamp(self) -> tuple[int, int]:
-        """(type, milliseconds): the one given to `produce`, else "not available"."""
-        given = self._record.get("timestamp", 0)
-        return (TIMESTAMP_CREATE_TIME, given) if given else (TIMESTAMP_NOT_AVAILABLE, 0)
-
-    def error(self) -> KafkaError:
-        return self._error
-
-    def latency(self) -> None:
-        return None
-
-    def leader_epoch(self) -> None:
-        return None
-
-    def __len__(self) -> int:
-        return len(self.value() or b"")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from systest.embedded.mock_cluster import MockCluster
 
@@ -21,9 +22,9 @@ PROGRAM = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LIMIT_S = 60
 
 
-def programs() -> list[object]:
+def programs() -> list[ParameterSet]:
     """Each fenced Python block of a page, named by the page and its line."""
-    found: list[object] = []
+    found: list[ParameterSet] = []
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         text = page.read_text("utf-8")
         for block in PROGRAM.finditer(text):
@@ -53,6 +54,20 @@ def test_program__as_it_stands_in_the_docs__runs(text: str, address: str, tmp_pa
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout, "a program says what it did"
+
+
+def test_programs__as_they_stand__pass_a_users_strict_type_check(tmp_path: Path) -> None:
+    texts = [parameter.values[0] for parameter in programs()]
+    for number, text in enumerate(texts):
+        (tmp_path / f"program_{number}.py").write_text(str(text), "utf-8")
+    (tmp_path / "mypy.ini").write_text("[mypy]\nstrict = True\n", "utf-8")
+    command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path / "cache"), "."]
+    environment = {**os.environ, "MYPYPATH": str(ROOT)}
+    ended = subprocess.run(
+        command, capture_output=True, text=True, timeout=3 * LIMIT_S, cwd=tmp_path, env=environment
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert f"no issues found in {len(texts)} source files" in ended.stdout
 
 
 def serve(program: Path, environment: dict[str, str]) -> None:

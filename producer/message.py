@@ -1,0 +1,101 @@
+"""What a caller is told of a record: the methods of `confluent_kafka.Message`, whoever makes the object.
+
+A delivery future resolves to a `Message`. The transport makes it, or `UnsentMessage` stands for a record that
+librdkafka never took.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE, KafkaError
+
+from producer.message_batch import MessageBatch, Record
+
+
+class Message(Protocol):
+    """A record and what became of it. `confluent_kafka.Message` is one."""
+
+    def topic(self) -> str:
+        """Its topic."""
+
+    def partition(self) -> int:
+        """The partition that it was written to; -1 where none was chosen before it failed."""
+
+    def offset(self) -> int | None:
+        """Its offset there; None where the broker told none: on failure, and with `acks=0`."""
+
+    def key(self) -> bytes | None:
+        """Its key, or None."""
+
+    def value(self) -> bytes | None:
+        """Its value, or None."""
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        """Its headers in order, or None."""
+
+    def timestamp(self) -> tuple[int, int]:
+        """`confluent_kafka.TIMESTAMP_...` and milliseconds since the epoch."""
+
+    def error(self) -> KafkaError | None:
+        """Why it failed; None for an acknowledged record."""
+
+    def latency(self) -> float | None:
+        """Seconds from the hand-over to librdkafka to the acknowledgement."""
+
+    def leader_epoch(self) -> int | None:
+        """The leader's epoch, where it is known."""
+
+    def __len__(self) -> int:
+        """Bytes of its value."""
+
+
+class UnsentMessage:
+    """Stands for a record that librdkafka never took, where its report would hold a Message.
+
+    confluent-kafka's own cannot be made by everyone before 2.13.
+    """
+
+    __slots__ = ("_batch", "_error", "_record")
+
+    def __init__(self, batch: MessageBatch, record: Record, error: KafkaError) -> None:
+        self._batch = batch
+        self._record = record
+        self._error = error
+
+    def topic(self) -> str:
+        return self._batch.topic
+
+    def partition(self) -> int:
+        return self._batch.partition
+
+    def offset(self) -> None:
+        return None
+
+    def key(self) -> bytes | None:
+        key: bytes | None = self._record["key"]
+        return key
+
+    def value(self) -> bytes | None:
+        value: bytes | None = self._record["value"]
+        return value
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        return self._record.get("headers")
+
+    def timestamp(self) -> tuple[int, int]:
+        """(type, milliseconds): the one given to `produce`, else "not available"."""
+        given = self._record.get("timestamp", 0)
+        return (TIMESTAMP_CREATE_TIME, given) if given else (TIMESTAMP_NOT_AVAILABLE, 0)
+
+    def error(self) -> KafkaError:
+        return self._error
+
+    def latency(self) -> None:
+        return None
+
+    def leader_epoch(self) -> None:
+        return None
+
+    def __len__(self) -> int:
+        return len(self.value() or b"")
