@@ -1,11 +1,16 @@
-"""The embedded broker for these tests: librdkafka's mock cluster, its faults, and what is in its log."""
+"""What the contract's tests share: the embedded broker, its faults and its log; producers; loops and transports.
+
+Every async test here runs on each kind of loop, and over each transport that there is. A test that makes its
+own loop or producer takes the fixtures `new_loop` and `transport`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Callable, Iterator
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import confluent_kafka
@@ -13,7 +18,42 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from producer import AIOProducer
+from producer.transport import TRANSPORTS
 from systest.embedded.mock_cluster import EVERY_BROKER, Api, MockCluster
+
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
+
+
+def debugging_loop() -> asyncio.AbstractEventLoop:
+    """asyncio's loop in its debug mode, which raises where a future is settled off the loop's thread."""
+    loop = asyncio.new_event_loop()
+    loop.set_debug(True)
+    return loop
+
+
+LOOPS: dict[str, NewLoop] = {"asyncio": asyncio.new_event_loop, "debug": debugging_loop}
+if sys.platform != "win32":  # where there is no uvloop
+    import uvloop
+
+    LOOPS["uvloop"] = uvloop.new_event_loop
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, NewLoop]:
+    """The loops that each async test here runs on."""
+    return LOOPS
+
+
+@pytest.fixture(params=LOOPS)
+def new_loop(request: pytest.FixtureRequest) -> NewLoop:
+    """Makes loops of one kind, for a test that runs its own."""
+    return LOOPS[request.param]
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> str:
+    """The name of one of the producer's transports."""
+    name: str = request.param
+    return name
 
 
 class Broker:
@@ -43,9 +83,15 @@ class Broker:
         self._cluster.fail_requests(Api(request), codes)
 
     def log(self, topic: str, partitions: int) -> list[list[Any]]:
-        """The messages of each partition, in log order."""
+        """The messages of each partition, in log order. Answers are no longer delayed from here on."""
+        self.answer_after(0)
         consumer = Consumer(
-            {"bootstrap.servers": self.address, "group.id": "reader", "enable.partition.eof": True}
+            {
+                "bootstrap.servers": self.address,
+                "group.id": "reader",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 5,
+            }
         )
         found: list[list[Any]] = [[] for _ in range(partitions)]
         try:
@@ -79,13 +125,13 @@ Make = Callable[..., AIOProducer]
 
 
 @pytest.fixture
-async def make(broker: Broker) -> AsyncIterator[Make]:
-    """Makes producers on the embedded broker and closes what the test left open."""
+async def make(broker: Broker, transport: str) -> AsyncIterator[Make]:
+    """Makes producers on the embedded broker, over each transport, and closes what the test left open."""
     made: list[AIOProducer] = []
 
     def make_producer(conf: dict[str, Any] | None = None, **kwargs: Any) -> AIOProducer:
         settings = {"bootstrap.servers": broker.address, "linger.ms": 0, "log_level": 2, **(conf or {})}
-        made.append(AIOProducer(settings, **kwargs))
+        made.append(AIOProducer(settings, **{"transport": transport, **kwargs}))
         return made[-1]
 
     yield make_producer

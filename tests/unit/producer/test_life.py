@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import os
 import subprocess
 import sys
 import textwrap
@@ -17,6 +19,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from producer import AIOProducer, ProducerClosedError, WrongLoopError
 from producer.lifecycle import NEXT_STATES, LifeCycle, State
+from producer.transport import TRANSPORTS
 
 
 async def test_flush__time_is_up__returns_the_number_outstanding(broker, make) -> None:
@@ -164,10 +167,10 @@ async def test_context_manager__left_by_an_error__closes_and_lets_it_out(make) -
     assert future.result().value() == b"1"
 
 
-async def test_dropped__without_close__warns_and_still_settles_what_was_sent(broker, make) -> None:
+async def test_dropped__without_close__warns_and_still_settles_what_was_sent(broker, transport) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        producer = AIOProducer({"bootstrap.servers": broker.address})
+        producer = AIOProducer({"bootstrap.servers": broker.address}, transport=transport)
         future = await producer.produce("t", b"1")
         del producer
         gc.collect()
@@ -198,28 +201,31 @@ async def test_construction__wrong_conf__type_error(conf) -> None:
         AIOProducer(conf)
 
 
-async def test_construction__setting_unknown_to_librdkafka__kafka_exception() -> None:
+async def test_construction__setting_unknown_to_librdkafka__kafka_exception(transport) -> None:
     with pytest.raises(KafkaException):
-        AIOProducer({"no.such.setting": 1})
+        AIOProducer({"no.such.setting": 1}, transport=transport)
 
 
-async def test_construction__conf__is_left_as_it_was(make) -> None:
+async def test_construction__conf__is_left_as_it_was(make, transport) -> None:
     conf = {"stats_cb": print, "error_cb": print, "on_delivery": print, "delivery.report.only.error": True}
     before = dict(conf)
     make(conf)
     conf_of_its_own = {"bootstrap.servers": "127.0.0.1:1", "logger": None}
-    producer = AIOProducer(conf_of_its_own)
+    producer = AIOProducer(conf_of_its_own, transport=transport)
     await producer.close()
     assert conf == before
     assert conf_of_its_own == {"bootstrap.servers": "127.0.0.1:1", "logger": None}
 
 
-async def test_transport__argument_and_environment__choose_and_are_told(make, monkeypatch) -> None:
-    assert make(transport="pure").transport == "pure"
+async def test_transport__argument_and_environment__choose_and_are_told(make, transport, monkeypatch) -> None:
+    assert make().transport == transport
+    monkeypatch.setenv("PRODUCER_TRANSPORT", transport)
+    assert make(transport=None).transport == transport
     monkeypatch.setenv("PRODUCER_TRANSPORT", "nonsense")
-    with pytest.raises(ValueError, match="PRODUCER_TRANSPORT is 'nonsense'; this installation has: pure"):
-        make()
-    assert make(transport="pure").transport == "pure"
+    have = ", ".join(TRANSPORTS)
+    with pytest.raises(ValueError, match=f"PRODUCER_TRANSPORT is 'nonsense'; this installation has: {have}"):
+        make(transport=None)
+    assert make().transport == transport
 
 
 async def test_events__plain_and_async_callbacks__run_on_the_loop(make, raised) -> None:
@@ -248,7 +254,7 @@ async def test_events__plain_and_async_callbacks__run_on_the_loop(make, raised) 
             "log_level": 7,
         }
     )
-    unreachable = AIOProducer({"bootstrap.servers": "127.0.0.1:1", "error_cb": error, "log_level": 0})
+    unreachable = make({"bootstrap.servers": "127.0.0.1:1", "error_cb": error, "log_level": 0})
     await asyncio.wait_for(done.wait(), 10)
     for _ in range(500):
         if len(seen) == 3:
@@ -259,16 +265,15 @@ async def test_events__plain_and_async_callbacks__run_on_the_loop(make, raised) 
     assert [str(context["exception"]) for context in raised][:1] == ["stats"]
 
 
-async def test_oauth_cb__async__answers_librdkafka(broker) -> None:
+async def test_oauth_cb__async__answers_librdkafka(make) -> None:
     asked: list[str] = []
 
     async def token(config: str) -> tuple[str, float]:
         asked.append(config)
         return "token", 2_000_000_000.0
 
-    producer = AIOProducer(
+    producer = make(
         {
-            "bootstrap.servers": broker.address,
             "security.protocol": "sasl_plaintext",
             "sasl.mechanisms": "OAUTHBEARER",
             "sasl.oauthbearer.config": "scope",
@@ -311,44 +316,30 @@ async def test_wrong_loop__other_thread_and_no_loop__clear_error(make) -> None:
     assert await producer.flush(10) == 0
 
 
-def test_construction__no_running_loop__runtime_error() -> None:
+def test_construction__no_running_loop__runtime_error(transport) -> None:
     with pytest.raises(RuntimeError):
-        AIOProducer({"bootstrap.servers": "127.0.0.1:1"})
+        AIOProducer({"bootstrap.servers": "127.0.0.1:1"}, transport=transport)
 
 
-def test_loops__one_producer_each_in_many_threads__all_deliver(broker) -> None:
+def test_loops__one_producer_each_in_many_threads__all_deliver(broker, transport, new_loop) -> None:
     delivered: list[int] = []
 
     async def work(name: int) -> None:
-        async with AIOProducer({"bootstrap.servers": broker.address}) as producer:
+        async with AIOProducer({"bootstrap.servers": broker.address}, transport=transport) as producer:
             futures = [await producer.produce("t", b"%d" % (name * 1000 + number)) for number in range(1000)]
             await producer.flush()
             delivered.extend(int(future.result().value()) for future in futures)
 
-    threads = [threading.Thread(target=asyncio.run, args=(work(name),)) for name in range(4)]
+    def run(name: int) -> None:
+        with contextlib.closing(new_loop()) as loop:
+            loop.run_until_complete(work(name))
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
     assert sorted(delivered) == list(range(4000))
-
-
-def test_uvloop__one_at_a_time_and_many__all_deliver(broker) -> None:
-    uvloop = pytest.importorskip("uvloop") if sys.platform == "win32" else __import__("uvloop")
-
-    async def work() -> int:
-        async with AIOProducer({"bootstrap.servers": broker.address, "linger.ms": 0}) as producer:
-            for _ in range(20):
-                await producer.send_and_wait("t", b"1")
-            futures = [await producer.produce("t", b"1") for _ in range(2000)]
-            await producer.flush()
-            return sum(future.done() for future in futures)
-
-    loop = uvloop.new_event_loop()
-    try:
-        assert loop.run_until_complete(work()) == 2000
-    finally:
-        loop.close()
 
 
 @pytest.mark.parametrize(
@@ -361,7 +352,7 @@ def test_uvloop__one_at_a_time_and_many__all_deliver(broker) -> None:
     ],
 )
 @pytest.mark.parametrize("address", ["{broker}", "127.0.0.1:1"])
-def test_interpreter__ends_without_close__does_not_hang(broker, ending: str, address: str) -> None:
+def test_interpreter__ends_without_close__does_not_hang(broker, transport, ending: str, address: str) -> None:
     reached = address.format(broker=broker.address)
     program = f"""
         import asyncio, gc, time
@@ -379,6 +370,7 @@ def test_interpreter__ends_without_close__does_not_hang(broker, ending: str, add
     """
     ended = subprocess.run(
         [sys.executable, "-W", "default::ResourceWarning", "-c", textwrap.dedent(program)],
+        env={**os.environ, "PRODUCER_TRANSPORT": transport},
         capture_output=True,
         text=True,
         timeout=20,
@@ -387,7 +379,7 @@ def test_interpreter__ends_without_close__does_not_hang(broker, ending: str, add
     assert "dropped without close()" in ended.stderr or "kept" in ending
 
 
-def test_fork__child_uses_and_drops_the_producer__clear_error_and_no_hang(broker) -> None:
+def test_fork__child_uses_and_drops_the_producer__clear_error_and_no_hang(broker, transport) -> None:
     program = f"""
         import asyncio, gc, os
         from producer import AIOProducer, WrongLoopError
@@ -402,7 +394,7 @@ def test_fork__child_uses_and_drops_the_producer__clear_error_and_no_hang(broker
                 producer.produce_nowait("t", b"2")
             except WrongLoopError as error:
                 print(error, flush=True)
-            vars(producer._executor.transport).clear()
+            getattr(producer._executor.transport, "__dict__", {{}}).clear()
             del producer, future
             gc.collect()
             os._exit(0)  # closing the loop here would take the parent's file descriptors out of its epoll
@@ -413,7 +405,11 @@ def test_fork__child_uses_and_drops_the_producer__clear_error_and_no_hang(broker
         print("ended")
     """
     ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=20
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, "PRODUCER_TRANSPORT": transport},
+        capture_output=True,
+        text=True,
+        timeout=20,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.splitlines() == [
