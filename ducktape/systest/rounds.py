@@ -27,6 +27,7 @@ from systest.services.broker import Broker, BrokerError, BrokerKind, Capability
 from systest.services.process import free_bytes, node_home
 from systest.services.worker import WorkerRun, WorkerService
 from systest.strategies import CONTROL
+from systest.worker.loops import Loop
 from systest.worker.protocol import Ready, Summary
 from systest.worker.spec import ProduceSpec, ReadSpec, Setting, Spec
 from systest.workloads.stream import Placement, RecordStream, run_number
@@ -57,6 +58,7 @@ class RoundPlan:
         client: client settings on top of `client_settings`.
         isolation: how the log is read back.
         drain_s: time that records in flight at the end may take to settle.
+        loop: what a strategy on asyncio runs on.
     """
 
     strategy: str
@@ -73,6 +75,7 @@ class RoundPlan:
     client: Mapping[str, Setting] | None = None
     isolation: str = "read_uncommitted"
     drain_s: float = 30.0
+    loop: Loop = Loop.ASYNCIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +282,7 @@ class RoundPlayer:
                 identify_reports=plan.identify_reports,
                 drain_s=plan.drain_s,
                 directory="",
+                loop=plan.loop,
             )
             for number in range(plan.producers)
         ]
@@ -310,4 +314,5 @@ def _expectation(spec: ProduceSpec) -> Expectation:
         murmur2_keys=spec.client.get("partitioner") == "murmur2_random",
         # Each task is a caller of its own, with one record at a time. This project's producer promises more.
         ordered=not spec.workload.tasks or spec.strategy == "async",
+        positions=str(spec.client.get("acks")) != "0",
     )

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from systest.checks.judgement import Mask, Rows
+from systest.checks.judgement import Expectation, Mask, Rows
 from systest.history.columns import Content, Outcome
 from systest.history.load import Column, LogHistory, SendHistory
 
@@ -74,7 +74,7 @@ class Traced:
     Attributes:
         base: added to a sequence number, it gives a number that no other producer's record of the run has.
         acked: told to be in the log.
-        positioned: acked with a partition and an offset.
+        positioned: acked with a partition and an offset that mean something.
         rows: the log's intact rows of this producer's called records, ascending.
         copies: per record, how many such rows.
         row: per record, the first of them; `NOWHERE` if none.
@@ -150,7 +150,7 @@ class Evidence:
         return foreign
 
 
-def join(sends: Sequence[SendHistory], history: LogHistory) -> Evidence:
+def join(sends: Sequence[SendHistory], history: LogHistory, expect: Expectation) -> Evidence:
     """Find the records of the sends in the log.
 
     Raises:
@@ -161,19 +161,19 @@ def join(sends: Sequence[SendHistory], history: LogHistory) -> Evidence:
         raise ValueError(f"producer numbers {numbers} are not distinct")
     log, base, traced = Log(history), 0, []
     for send in sends:
-        traced.append(_trace(send, base, log))
+        traced.append(_trace(send, base, log, expect))
         base += send.rows
     return Evidence(log, tuple(traced))
 
 
-def _trace(send: SendHistory, base: int, log: Log) -> Traced:
+def _trace(send: SendHistory, base: int, log: Log, expect: Expectation) -> Traced:
     mine = (log.producer == send.stream.producer) & (log.sequence >= 0) & (log.sequence < send.rows)
     rows = np.flatnonzero(mine & log.intact)
     copies = np.bincount(log.sequence[rows], minlength=send.rows)
     row = _first_rows(log.sequence[rows], rows, copies)
 
     acked: Mask = send.outcome == Outcome.ACKED
-    positioned = acked & (send.partition >= 0) & (send.offset >= 0)
+    positioned = acked & (send.partition >= 0) & (send.offset >= 0) & expect.positions
     told_row = log.rows_at(send.partition, send.offset)
     told_row[~positioned] = NOWHERE
     at_told = _is_copy(told_row, send, log)

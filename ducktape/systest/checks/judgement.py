@@ -65,11 +65,14 @@ class Expectation:
         murmur2_keys: records with `Placement.KEY` lie where Java's partitioner puts their key.
         ordered: records of one producer and partition lie in call order. False where the configuration itself
             permits retries to overtake (no idempotence and several requests in flight).
+        positions: an acknowledgement says where its record lies. False with acks=0, where no broker answers: an
+            offset that a client tells then is made up (librdkafka counts on from -1001 in each request).
     """
 
     idempotent: bool
     murmur2_keys: bool
     ordered: bool = True
+    positions: bool = True
 
 
 @dataclass(frozen=True, slots=True)

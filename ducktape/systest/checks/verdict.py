@@ -55,7 +55,7 @@ def judge(
     Raises:
         ValueError: two sends have the same producer number.
     """
-    evidence = join(sends, log)
+    evidence = join(sends, log, expect)
     anomalies, unknown = [], _gaps(evidence)
     for kind, check in checks.items():
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,7 +158,7 @@ def round_figures(
             peak_mib=resources.rss_peak_bytes / _MIB,
         ),
         cpu=Cpu(_us_each(resources.cpu_s, good), _us_each(resources.caller_cpu_s, good), broker_cpu_us),
-        loop_lag=_loop_lag(summary.lag_ns) if summary.lag_ns else None,
+        loop_lag=loop_lag(summary.lag_ns) if summary.lag_ns else None,
         stalls=stalls(send.called_ns[first:][measured], send.settled_ns[first:][measured]),
         why_not=why_not,
     )
@@ -201,7 +201,8 @@ def _code_path(path: CodePath, sent: int, why_not: dict[str, str]) -> CodePathFi
     return CodePathFigures(**{name: value for name, (_, value) in figures.items()})  # type: ignore[arg-type]
 
 
-def _loop_lag(lag_ns: tuple[int, ...]) -> LoopLag:
+def loop_lag(lag_ns: Sequence[int]) -> LoopLag:
+    """What at least one lateness, in nanoseconds, amounts to."""
     sorted_ms = np.sort(np.asarray(lag_ns)) / 1e6
     return LoopLag(percentile(sorted_ms, 99), float(sorted_ms[-1]))
 

@@ -83,9 +83,10 @@ class Done:
 
 
 class Strategy(abc.ABC):
-    """One producer library. `idiom` says in one line how it is used here."""
+    """One producer library. `idiom` says in one line how it is used here, `has_loop` whether on an event loop."""
 
     idiom: ClassVar[str]
+    has_loop: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod

@@ -41,6 +41,7 @@ from systest.strategies.base import (
     elapsed_ns,
     extras_of,
 )
+from systest.worker.loops import new_loop
 from systest.worker.protocol import CodePath
 from systest.worker.recorder import Recorder, outcome_of
 from systest.worker.resources import LagSampler
@@ -80,6 +81,7 @@ def _since(before: _Count, now: _Count) -> _Count:
 class AsyncioStrategy(Strategy):
     """An adapter: how one asyncio library starts, sends one record, and stops."""
 
+    has_loop = True
     names: ClassVar[ArgumentNames] = ArgumentNames()
     refusal_is_certain: ClassVar[bool] = True
     """Whether a record whose produce() raised was certainly not queued."""
@@ -120,7 +122,7 @@ class AsyncioStrategy(Strategy):
 
     def run(self, job: Job) -> Done:
         # Not asyncio.run(), which waits without limit for threads that a library may have left in a blocking call.
-        return asyncio.new_event_loop().run_until_complete(self._run(job))
+        return new_loop(job.spec.loop).run_until_complete(self._run(job))
 
     async def _run(self, job: Job) -> Done:
         await self.start(job)

@@ -11,6 +11,7 @@ from pathlib import Path
 from systest import strategies
 from systest.strategies.base import CannotRun, Job
 from systest.strategies.mutants import MUTABLE
+from systest.worker.loops import Loop
 from systest.worker.protocol import VERSION, Event, Measure, Progress, Ready, Summary
 from systest.worker.recorder import Recorder, TopicsRecorder
 from systest.worker.resources import ResourceMeter
@@ -33,6 +34,8 @@ def produce(spec: ProduceSpec, emit: Callable[[Event], None]) -> Summary:
         raise CannotRun(f"mutants are planted in {' and '.join(MUTABLE)} only, not in {spec.strategy}")
     if reason := strategies.refusal(spec.strategy, spec.workload):
         raise CannotRun(f"{spec.strategy} can't run {spec.workload.name}: {reason}")
+    if spec.loop is not Loop.ASYNCIO and not strategy.has_loop:
+        raise CannotRun(f"{spec.strategy} has no event loop, so it can't run on {spec.loop.value}")
     if spec.workload.batch is not None and (spec.mutant is not None or spec.stream.topics > 1):
         raise CannotRun(
             f"{spec.workload.name} takes neither a mutant nor several topics: a call is of one topic"

@@ -95,7 +95,8 @@ class Recorder:
         self._settled_ns[sequence] = time.perf_counter_ns()
         self._outcome[sequence] = _ACKED
         self._partition[sequence] = message.partition()
-        self._offset[sequence] = message.offset()
+        offset = message.offset()
+        self._offset[sequence] = -1 if offset is None else offset  # with acks=0 nobody knows
         self._reports[sequence] += 1
         self.told += 1
         if self.identify:

@@ -11,7 +11,8 @@ import psutil
 
 from systest.worker.protocol import Resources
 
-_LAG_EVERY_S = 0.005
+LAG_EVERY_S = 0.005
+"""Between two looks at how late the loop is."""
 
 
 class ResourceMeter:
@@ -61,7 +62,7 @@ class LagSampler:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        self._due_s = self._loop.time() + _LAG_EVERY_S
+        self._due_s = self._loop.time() + LAG_EVERY_S
         self._timer = self._loop.call_at(self._due_s, self._fired)
 
     def end(self) -> None:

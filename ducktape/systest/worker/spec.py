@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from systest.worker.loops import Loop
 from systest.workloads.stream import Placement, RecordStream
 from systest.workloads.workload import Workload
 
@@ -32,6 +33,7 @@ class ProduceSpec:
         identify_reports: whether the history's `reported` column is filled (costs the caller some time).
         drain_s: time that records in flight at the end may take to settle.
         directory: where the history goes, made by the worker.
+        loop: what a strategy on asyncio runs on; others refuse any but the default.
     """
 
     run_id: str
@@ -43,9 +45,10 @@ class ProduceSpec:
     identify_reports: bool
     drain_s: float
     directory: str
+    loop: Loop = Loop.ASYNCIO
 
     def to_json(self) -> dict[str, Any]:
-        return _plain("produce", asdict(self))
+        return _plain("produce", {**asdict(self), "loop": self.loop.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,7 @@ def spec_from_json(raw: Mapping[str, Any]) -> Spec:
         if raw.get("kind") == "produce":
             fields["stream"] = _stream(fields["stream"])
             fields["workload"] = Workload(**fields["workload"])
+            fields["loop"] = Loop(fields["loop"])
             return ProduceSpec(**fields)
         if raw.get("kind") == "read":
             fields["streams"] = tuple(_stream(each) for each in fields["streams"])

@@ -259,6 +259,29 @@ def test_offset_mismatch__acked_at_its_second_copy__is_none(say: Any, at_least_o
         assert say.anomalies(say.sends(say.acked(0, offset)), log, at_least_once) == {}
 
 
+@pytest.fixture
+def unanswered() -> Expectation:
+    """Of acks=0: the offsets that a client tells are made up."""
+    return Expectation(idempotent=False, murmur2_keys=True, positions=False)
+
+
+def test_offset_mismatch__offsets_are_made_up__is_none_and_the_records_count(
+    say: Any, unanswered: Expectation
+) -> None:
+    told = say.sends(say.acked(0, 1), say.acked(0, 0), say.acked(0, 7), say.acked(0, -1))
+    log = say.log(*(say.at(0, n, seq=n) for n in range(4)))
+    assert say.anomalies(told, log) == {"wrong-future": 2, "offset-mismatch": 1}
+    assert say.anomalies(told, log, unanswered) == {}
+    assert say.judge(told, log, unanswered).verified[0].tolist() == [True] * 4
+
+
+def test_lost_write__offsets_are_made_up__is_still_found(say: Any, unanswered: Expectation) -> None:
+    told = say.sends(say.acked(0, 0), say.acked(0, 1))
+    log = say.log(say.at(0, 0, seq=1))
+    assert say.anomalies(told, log, unanswered) == {"lost-write": 1}
+    assert say.judge(told, log, unanswered).verified[0].tolist() == [False, True]
+
+
 def test_wrong_future__report_names_another_record__is_wrong_future(say: Any) -> None:
     told = say.sends(say.acked(0, 1, reported=1), say.acked(0, 0, reported=0))
     [found] = say.judge(told, say.log(say.at(0, 0, seq=0), say.at(0, 1, seq=1))).anomalies

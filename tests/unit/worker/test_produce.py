@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import time
@@ -15,6 +16,7 @@ import pytest
 from systest.embedded.mock_cluster import MockCluster
 from systest.history.columns import Outcome
 from systest.history.load import load_send
+from systest.worker.loops import Loop, new_loop
 from systest.worker.protocol import VERSION, CodePath, Measure, Progress, Ready
 from systest.worker.spec import ProduceSpec
 from systest.workloads.stream import Placement
@@ -248,3 +250,40 @@ def test_spec__unknown_strategy__is_one_error_that_lists_them(workers: Any, spec
     assert ended.status == 1
     assert "carrier-pigeon" in ended.error
     assert "sync, async, confluent-aio, aiokafka" in ended.error
+
+
+@pytest.mark.parametrize("loop", list(Loop))
+def test_round__any_loop__runs_on_it_and_every_record_is_acked(
+    workers: Any, spec_of: SpecOf, loop: Loop
+) -> None:
+    spec = spec_of("async", loop=loop)
+    ended = workers.run(spec, ["-X", "importtime"])
+    assert ended.kinds == ["ready", "measure", "summary"], ended.error
+    history = load_send(Path(spec.directory), spec.stream)
+    assert np.all(history.outcome == Outcome.ACKED)
+    assert ended.summary.lag_ns
+    assert ("uvloop.loop" in ended.stderr) == (loop is Loop.UVLOOP)
+
+
+def test_new_loop__each_kind__is_what_it_is_called() -> None:
+    for kind in Loop:
+        with contextlib.closing(new_loop(kind)) as loop:
+            assert loop.get_debug() == (kind is Loop.ASYNCIO_DEBUG)
+            assert type(loop).__module__.startswith("uvloop" if kind is Loop.UVLOOP else "asyncio")
+
+
+def test_round__strategy_without_a_loop__refuses_to_run_on_another(workers: Any, spec_of: SpecOf) -> None:
+    ended = workers.run(spec_of("sync", loop=Loop.UVLOOP))
+    assert (ended.status, ended.error) == (1, "sync has no event loop, so it can't run on uvloop")
+
+
+def test_round__acks_0__every_record_is_acked_whatever_offset_the_client_makes_up(
+    workers: Any, spec_of: SpecOf
+) -> None:
+    spec = spec_of("async", client={"acks": 0})
+    ended = workers.run(spec)
+    assert ended.kinds == ["ready", "measure", "summary"], ended.error
+    history = load_send(Path(spec.directory), spec.stream)
+    assert history.rows
+    assert np.all(history.outcome == Outcome.ACKED)
+    assert np.any(history.offset == -1)

@@ -47,6 +47,9 @@ final class Producing {
         if (!spec.get("mutant").isNull()) {
             throw new CannotRun("mutants are planted in sync and async only, not in java");
         }
+        if (!spec.get("loop").asText().equals("asyncio")) {
+            throw new CannotRun("java has no event loop, so it can't run on " + spec.get("loop").asText());
+        }
         JsonNode workload = spec.get("workload");
         if (workload.get("tasks").asBoolean() || !workload.get("batch").isNull()) {
             throw new CannotRun("java can't run " + workload.get("name").asText() + ": it has neither tasks nor a bulk call");
