@@ -16,10 +16,13 @@ from typing import Any
 import confluent_kafka
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from hypothesis import settings
 
 from producer import AIOProducer
 from producer.transport import TRANSPORTS
 from systest.embedded.mock_cluster import EVERY_BROKER, Api, MockCluster
+
+settings.register_profile("long", max_examples=5_000)
 
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
@@ -49,6 +52,12 @@ def new_loop(request: pytest.FixtureRequest) -> NewLoop:
     return LOOPS[request.param]
 
 
+@pytest.fixture
+def loops() -> Mapping[str, NewLoop]:
+    """All kinds of loops, for a test that leaves the choice to chance."""
+    return LOOPS
+
+
 @pytest.fixture(params=TRANSPORTS)
 def transport(request: pytest.FixtureRequest) -> str:
     """The name of one of the producer's transports."""
@@ -62,6 +71,7 @@ class Broker:
     def __init__(self) -> None:
         self._cluster = MockCluster(2)
         self.address = self._cluster.bootstrap_servers
+        self._is_delayed = False
 
     def create(self, topic: str, partitions: int) -> str:
         self._cluster.create_topic(topic, partitions)
@@ -69,6 +79,7 @@ class Broker:
 
     def answer_after(self, delay_ms: int, *brokers: int) -> None:
         """Every answer of these brokers (default: both) takes so long."""
+        self._is_delayed = True
         for broker in brokers or (EVERY_BROKER,):
             self._cluster.delay(broker, delay_ms)
 
@@ -84,17 +95,20 @@ class Broker:
 
     def log(self, topic: str, partitions: int) -> list[list[Any]]:
         """The messages of each partition, in log order. Answers are no longer delayed from here on."""
-        self.answer_after(0)
+        if self._is_delayed:  # else not: a call may have to wait a second for the cluster to wake
+            self.answer_after(0)
         consumer = Consumer(
             {
                 "bootstrap.servers": self.address,
                 "group.id": "reader",
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 5,
+                "allow.auto.create.topics": True,
             }
         )
         found: list[list[Any]] = [[] for _ in range(partitions)]
         try:
+            consumer.list_topics(topic, timeout=10)  # else the first fetch may wait for a timer of a second
             consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
             ends = 0
             while ends < partitions:
@@ -119,6 +133,12 @@ def broker() -> Iterator[Broker]:
     embedded = Broker()
     yield embedded
     embedded.close()
+
+
+@pytest.fixture
+def new_broker() -> Callable[[], Broker]:
+    """Makes brokers, for a test that needs a fresh one again and again."""
+    return Broker
 
 
 Make = Callable[..., AIOProducer]
