@@ -443,9 +443,6 @@ class AIOProducer:
         If cancelled: the purge itself goes on.
         """
         self._require_usable()
-        await self._purge(in_queue, in_flight, blocking)
-
-    async def _purge(self, in_queue: bool, in_flight: bool, blocking: bool) -> None:
         if in_queue:
             self._manager.drop_buffer(KafkaError(KafkaError._PURGE_QUEUE))
         await self._executor.run_blocking("purge", in_queue, in_flight, blocking)
@@ -699,7 +696,8 @@ class AIOProducer:
                 with contextlib.suppress(KafkaException):
                     await self._abort(timeout_s)
             if await self._flush(_left_s(deadline_s)):
-                await self._purge(in_queue=True, in_flight=True, blocking=True)
+                manager.drop_buffer(KafkaError(KafkaError._PURGE_QUEUE))
+                await self._executor.run_blocking_apart("purge", True, True, True)
                 await self._flush(PURGE_S_MAX)
             running = self._callbacks.running_tasks()
             if running:

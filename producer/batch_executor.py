@@ -63,7 +63,19 @@ class ProducerBatchExecutor:
 
         If cancelled: the call itself goes on in its thread, and its outcome is dropped.
         """
-        executor = self._given_executor or self._own_threads
+        return await self._run_in(self._given_executor or self._own_threads, name, *args, **kwargs)
+
+    async def run_blocking_apart(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """As `run_blocking`, on a new thread: at the end every other may be taken by a call that never returns,
+        or an executor that was given be shut down.
+        """
+        threads = DaemonThreads(1)
+        try:
+            return await self._run_in(threads, name, *args, **kwargs)
+        finally:
+            threads.shutdown()
+
+    async def _run_in(self, executor: Executor | None, name: str, *args: Any, **kwargs: Any) -> Any:
         call = partial(self.transport.run_blocking, name, *args, **kwargs)
         self._callbacks.threads_serving += 1
         outcome = self._loop.run_in_executor(executor, call)

@@ -29,6 +29,7 @@ from typing import Any, Protocol
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from producer.callbacks import CallbackManager, StopServing
+from producer.errors import ProducerClosedError
 from producer.forks import keep_from_children
 from producer.message_batch import MessageBatch, Record
 
@@ -75,7 +76,10 @@ class Transport(Protocol):
         """Serve the reports that are there, within a time budget; those beyond it in the next ticks."""
 
     def run_blocking(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Call the client's blocking method `name`, on a worker thread. Reports still reach the loop."""
+        """Call the client's blocking method `name`, on a worker thread. Reports still reach the loop.
+
+        Raises ProducerClosedError if the client has ended while the call waited for its thread.
+        """
 
     def abandon(self) -> None:
         """Nobody will close the producer: bring the outstanding reports, then stop. Any thread."""
@@ -312,7 +316,10 @@ class PureTransport:
     # Blocking calls and the end
 
     def run_blocking(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        return getattr(self._producer, name)(*args, **kwargs)
+        client = self.client()
+        if client is None:
+            raise ProducerClosedError(f"The producer was closed before {name}() got a thread to run on.")
+        return getattr(client, name)(*args, **kwargs)
 
     def client(self) -> Producer | None:
         """The client, or None once it has ended."""

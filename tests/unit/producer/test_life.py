@@ -146,6 +146,45 @@ async def test_close__threads__are_gone_and_a_given_executor_still_works(make) -
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("producer-")]
 
 
+async def test_close__a_call_still_waits_for_a_thread__that_call_tells_so(make) -> None:
+    gate = threading.Event()
+    with ThreadPoolExecutor(1) as executor:
+        producer = make(executor=executor)
+        executor.submit(gate.wait, 10)
+        asking = asyncio.ensure_future(producer.list_topics(timeout=1))
+        await asyncio.sleep(0)
+        await producer.close()
+        gate.set()
+        with pytest.raises(ProducerClosedError, match="closed"):
+            await asking
+
+
+@pytest.mark.parametrize("given", ["stuck", "shut down", None])
+async def test_close__no_thread_is_free__still_settles_every_future(broker, make, given) -> None:
+    broker.down()
+    gate = threading.Event()
+    executor = ThreadPoolExecutor(1) if given else None
+    producer = make(executor=executor, max_workers=1)
+    future = await producer.produce("t", b"1")
+    asking: asyncio.Future[Any] | None = None
+    if executor is None:
+        asking = asyncio.ensure_future(producer.list_topics(timeout=1.5))
+    elif given == "stuck":
+        executor.submit(gate.wait, 10)
+    else:
+        executor.shutdown()
+    await asyncio.sleep(0.05)
+    try:
+        await asyncio.wait_for(producer.close(timeout=0.05), 5)
+        assert isinstance(future.exception(), KafkaException)
+        assert asking is None or not asking.done(), "the only thread was free"
+    finally:
+        gate.set()
+    if asking is not None:
+        with pytest.raises(KafkaException):
+            await asking
+
+
 async def test_close__async_callback_running__waits_for_it(make) -> None:
     producer = make()
     ended: list[bool] = []
