@@ -432,7 +432,11 @@ class AIOProducer:
         self._manager.hand_over()
         self._executor.transport.serve()
         if self._callbacks.settled == settled_before and timeout_s != 0:
-            await asyncio.wait([self._callbacks.next_settlement()], timeout=timeout_s)
+            settlement = self._callbacks.next_settlement()
+            try:
+                await asyncio.wait([settlement], timeout=timeout_s)
+            finally:
+                settlement.cancel()  # else an idle producer would keep it for good
         return self._callbacks.settled - settled_before
 
     async def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:

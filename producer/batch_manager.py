@@ -19,7 +19,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from confluent_kafka import KafkaError
 
@@ -79,7 +79,8 @@ class ProducerBatchManager:
         self._unsettled_max = unsettled_max
         self._topics: dict[str, list[_Group]] = {}
         self._sealed: deque[MessageBatch] = deque()
-        self._line: deque[Turn[object]] = deque()
+        self._line: deque[Turn[Any]] = deque()
+        self._given_up = 0
         self._burst = min(BURST_MIN, batch_size)
         self._granted = 0
         self._handed_over = 0
@@ -155,11 +156,27 @@ class ProducerBatchManager:
         self._granted -= self.room
         self.room = 0
 
-    def stand_in_line(self, enter: Callable[[], _T]) -> asyncio.Future[_T]:
-        """Wait for room. The future has what `enter` returned; cancelled before, nothing was buffered."""
-        turn = Turn(enter, self._loop.create_future())
+    async def stand_in_line(self, enter: Callable[[], _T]) -> _T:
+        """Wait for room; returns what `enter` returned.
+
+        If cancelled: nothing was buffered, unless the turn had come.
+        """
+        turn: Turn[_T] = Turn(enter, self._loop.create_future())
         self._line.append(turn)
-        return turn.granted
+        try:
+            return await turn.granted
+        except asyncio.CancelledError:
+            self._forget_given_up()
+            raise
+
+    def _forget_given_up(self) -> None:
+        """One more caller gave up. Once they are more than half of the line it is made anew without them, which
+        bounds what is kept of them at a cost that does not grow with the line.
+        """
+        self._given_up += 1
+        if self._given_up * 2 > len(self._line):
+            self._line = deque(turn for turn in self._line if not turn.granted.done())
+            self._given_up = 0
 
     # Leaving it
 
@@ -190,7 +207,9 @@ class ProducerBatchManager:
         admitted = False
         while self._line and not self._sealed and self.unsettled() < self._unsettled_max:
             turn = self._line.popleft()
-            if not turn.granted.done():
+            if turn.granted.done():
+                self._given_up -= 1
+            else:
                 turn.granted.set_result(turn.enter())
                 admitted = True
                 if self.buffered() >= self._batch_size:
