@@ -20,7 +20,7 @@ from hypothesis import settings
 
 from producer import AIOProducer
 from producer.transport import TRANSPORTS
-from systest.embedded.mock_cluster import EVERY_BROKER, Api, MockCluster
+from systest.embedded.mock_cluster import EVERY_BROKER, Answer, Api, MockCluster
 
 settings.register_profile("long", max_examples=5_000)
 
@@ -92,6 +92,14 @@ class Broker:
     def fail(self, request: int, *codes: int) -> None:
         """Answer the next requests of this kind with these error codes."""
         self._cluster.fail_requests(Api(request), codes)
+
+    def hold_next_produce(self, delay_ms: int) -> None:
+        """Broker 1 answers its next produce request so much later."""
+        self._cluster.answer_requests(1, Api.PRODUCE, [Answer(delay_ms=delay_ms)])
+
+    def holds_one(self) -> bool:
+        """Whether that request has come."""
+        return self._cluster.pending_answers(1, Api.PRODUCE) == 0
 
     def log(self, topic: str, partitions: int) -> list[list[Any]]:
         """The messages of each partition, in log order. Answers are no longer delayed from here on."""
