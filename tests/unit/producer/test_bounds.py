@@ -223,6 +223,20 @@ async def test_memory__queue_limited_in_bytes__no_more_than_that_and_a_batch(bro
     assert 6 <= most <= 6 + 1 + 4 + 1
 
 
+async def growth_of(work: Callable[[], Awaitable[None]]) -> int:
+    """Bytes that three rounds of the work leave behind, once two have filled whatever is used again."""
+    await work()
+    tracemalloc.start()
+    try:
+        await work()
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(3):
+            await work()
+        return tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("kind", ["plain", "callback", "batch", "headers", "failed", "given up"])
 async def test_memory__records_settled__nothing_of_them_is_kept(make, kind: str) -> None:
     producer = make({"message.max.bytes": 20_000})
@@ -246,17 +260,7 @@ async def test_memory__records_settled__nothing_of_them_is_kept(make, kind: str)
         await asyncio.sleep(0.01)
         gc.collect()
 
-    await one_round()
-    tracemalloc.start()
-    try:
-        await one_round()
-        before = tracemalloc.get_traced_memory()[0]
-        for _ in range(3):
-            await one_round()
-        grown = tracemalloc.get_traced_memory()[0] - before
-    finally:
-        tracemalloc.stop()
-    assert grown < 100_000, "of each record something is kept"
+    assert await growth_of(one_round) < 100_000, "of each record something is kept"
 
 
 async def test_memory__future_and_callback_dropped_by_the_caller__are_gone_once_settled(make) -> None:
@@ -294,17 +298,7 @@ async def test_memory__waits_given_up_again_and_again__leave_nothing(broker, mak
             await asyncio.wait([standing])
         gc.collect()
 
-    await give_up()
-    tracemalloc.start()
-    try:
-        await give_up()
-        before = tracemalloc.get_traced_memory()[0]
-        for _ in range(3):
-            await give_up()
-        grown = tracemalloc.get_traced_memory()[0] - before
-    finally:
-        tracemalloc.stop()
-    assert grown < 50_000, "of each wait something is kept"
+    assert await growth_of(give_up) < 50_000, "of each wait something is kept"
     assert not only.done()
     assert producer.get_batch_processor_stats()["waiting"] == 0
     await producer.close(0)
