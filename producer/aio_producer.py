@@ -278,7 +278,7 @@ class AIOProducer:
 
         A record that cannot be sent at all (a bad type, say) is a failure of its index and harms no other.
         Waits in line while the queue is full. Raises as produce() does for arguments that concern all
-        records.
+        records; also half-way, where the producer is closed meanwhile.
 
         If cancelled: the records that are queued stay so, in order from the first; the rest is not queued.
         """
@@ -328,9 +328,11 @@ class AIOProducer:
                 self._after_entry()
                 if self._timeouts.elapsed_s() > TICK_S_MAX:
                     await asyncio.sleep(0)
+                    self._life.require_open()
                     self._transactions.require_in_place()
             else:
                 await manager.stand_in_line(partial(report.enter, topic, place, record, bulk, manager.add))
+                self._life.require_open()
             records = manager.plain.get(topic) if partition == PARTITIONER else None
         return future
 

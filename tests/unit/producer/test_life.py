@@ -146,6 +146,24 @@ async def test_close__threads__are_gone_and_a_given_executor_still_works(make) -
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("producer-")]
 
 
+async def test_close__produce_batch_half_way__queues_no_more_and_leaves_nothing(make, monkeypatch) -> None:
+    monkeypatch.setattr("producer.aio_producer.TICK_S_MAX", -1)  # it pauses after every record
+    producer = make()
+    told: list[Any] = []
+    messages = [{"value": b"1", "headers": {"h": b"1"}}] * 50
+    producing = asyncio.ensure_future(
+        producer.produce_batch("t", messages, on_delivery=lambda error, message: told.append(error))
+    )
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await producer.close()
+    with pytest.raises(ProducerClosedError):
+        await asyncio.wait_for(producing, 10)
+    assert len(producer) == 0
+    assert 1 <= len(told) < 50
+    assert told == [None] * producer.get_batch_processor_stats()["accepted"]
+
+
 async def test_close__a_call_still_waits_for_a_thread__that_call_tells_so(make) -> None:
     gate = threading.Event()
     with ThreadPoolExecutor(1) as executor:
