@@ -300,6 +300,6 @@ async def test_memory__waits_given_up_again_and_again__leave_nothing(broker, mak
 
     assert await growth_of(give_up) < 50_000, "of each wait something is kept"
     assert not only.done()
-    assert producer.get_batch_processor_stats()["waiting"] == 0
+    assert producer.statistics().waiting == 0
     await producer.close(0)
     assert only.exception() is not None

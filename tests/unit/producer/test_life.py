@@ -161,7 +161,7 @@ async def test_close__produce_batch_half_way__queues_no_more_and_leaves_nothing(
         await asyncio.wait_for(producing, 10)
     assert len(producer) == 0
     assert 1 <= len(told) < 50
-    assert told == [None] * producer.get_batch_processor_stats()["accepted"]
+    assert told == [None] * producer.statistics().accepted
 
 
 async def test_close__a_call_still_waits_for_a_thread__that_call_tells_so(make) -> None:

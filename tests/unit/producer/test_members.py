@@ -62,7 +62,7 @@ async def test_purge__records_still_in_the_buffer__fail_unless_the_queue_is_to_b
         producer.produce_nowait("t", b"1", on_delivery=lambda error, message: told.append(error.code()))
         for _ in range(3)
     ]
-    assert producer.get_batch_processor_stats()["buffered"] == 2
+    assert producer.statistics().buffered == 2
     await producer.purge()
     await producer.flush(10)
     assert isinstance(lost[2].exception(), KafkaException)
