@@ -124,6 +124,7 @@ class AIOProducer:
             executor,
         )
         self._timeouts = BufferTimeoutManager(loop, manager.hand_over, buffer_timeout)
+        manager.on_left_over = self._timeouts.try_again
 
     @property
     def transport(self) -> str:

@@ -66,9 +66,11 @@ class Turn(Generic[_T]):
 
 
 class ProducerBatchManager:
-    """Buffers records and makes batches of them for `executor`, which is set before the first comes."""
+    """Buffers records and makes batches of them for `executor`; the two attributes are set before the first."""
 
     executor: ProducerBatchExecutor
+    on_left_over: Callable[[], None]
+    """Called when reports were settled and the queue is full all the same."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, callbacks: CallbackManager, batch_size: int, unsettled_max: int
@@ -216,6 +218,8 @@ class ProducerBatchManager:
                     self.flush_buffer()
         if admitted:
             self.flush_buffer()
+        if self._sealed:
+            self.on_left_over()
         self._callbacks.wake_waiters(self.unsettled())
 
     def refuse_line(self, reason: Exception) -> None:

@@ -51,5 +51,10 @@ class BufferTimeoutManager:
         self._attempt()
 
     def _attempt(self) -> None:
-        if not self._hand_over() and self._retry is None and self._buffer_timeout_s:
+        if not self._hand_over():
+            self.try_again()
+
+    def try_again(self) -> None:
+        """Something was left over, at a hand-over of whoever's."""
+        if self._retry is None and self._buffer_timeout_s:
             self._retry = self._loop.call_later(self._buffer_timeout_s, self._timed_out)

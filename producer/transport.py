@@ -284,9 +284,10 @@ class PureTransport:
         self.serve()
 
     def _caught(self) -> None:
-        if threading.get_ident() == self._thread.ident and self._unsettled() > 1:
+        if threading.get_ident() != self._thread.ident:
+            self._tell_loop(self.serve)
+        elif self._unsettled() > 1:
             raise StopServing
-        self._tell_loop(self.serve)
 
     def _tell_loop(self, call: Callable[..., None], *args: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
@@ -311,7 +312,12 @@ class PureTransport:
                 try:
                     served = self._poll(STAY_S if served else WAIT_S)
                 except KafkaException as fatal:
+                    served = 0
                     self._error_cb(fatal.args[0])
+                if (
+                    served
+                ):  # told only now: until its report has returned, a record takes its room in the queue
+                    self._tell_loop(self.serve)
 
     # Blocking calls and the end
 

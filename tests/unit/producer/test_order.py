@@ -176,3 +176,19 @@ async def test_purge__records_waiting__fail_with_the_purge_error(broker, make) -
     for future in futures:
         with pytest.raises(KafkaException):
             future.result()
+
+
+async def test_queue_of_one__tasks_in_line__each_report_lets_the_next_in_without_a_timeout(
+    broker, make
+) -> None:
+    topic = broker.create("one", 1)
+    producer = make({"queue.buffering.max.messages": 1}, buffer_timeout=0)
+
+    async def send(numbers: range) -> None:
+        for number in numbers:
+            await producer.produce(topic, b"%d" % number)
+
+    tasks = [send(range(start, 300, 3)) for start in range(3)]
+    await asyncio.wait_for(asyncio.gather(*tasks), 20)
+    assert await producer.flush(10) == 0
+    assert sorted(int(message.value()) for message in broker.log(topic, 1)[0]) == list(range(300))
