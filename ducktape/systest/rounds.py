@@ -31,11 +31,12 @@ from systest.worker.loops import Loop
 from systest.worker.protocol import Ready, Summary
 from systest.worker.spec import ProduceSpec, ReadSpec, Setting, Spec
 from systest.workloads.stream import Placement, RecordStream, run_number
-from systest.workloads.workload import SATURATE_IN_FLIGHT, Workload
+from systest.workloads.workload import Workload
 
 REPLICATION_FACTOR = 3
 _WRITE_LIMIT_S = 60.0
 _READ_LIMIT_S = 120.0
+_FIRST_RECORD_BYTES = 5_000
 _ROOM_MIN_BYTES = 8 << 20
 
 
@@ -195,21 +196,24 @@ class RoundPlayer:
     def _first_records(
         self, name: str, specs: Sequence[ProduceSpec], workers: contextlib.ExitStack
     ) -> list[tuple[WorkerRun, ProduceSpec]]:
-        """Of several topics: has another producer send each its first record, which is judged with the others.
+        """Of several topics: has another producer send each its first records, which are judged with the others.
 
-        A broker writes files to disk before it takes a topic's first record: five to ten milliseconds each, which of a
-        thousand topics would be all that a round measures.
+        A broker waits for the disk at a partition's first record, and again at the first entries of its indexes, after
+        4 KiB: some milliseconds each time. Of a hundred topics that is all that a round would measure.
         """
         stream = specs[0].stream
         if stream.topics == 1:
             return []
-        one_each = Workload("window", SATURATE_IN_FLIGHT, _WRITE_LIMIT_S, 0.0, records_max=stream.topics)
+        # No more in flight than topics, so that the records of one go in batches of their own.
+        rounds_of_topics = Workload(
+            *(f"window:{stream.topics}", stream.topics, _WRITE_LIMIT_S, 0.0), records_max=3 * stream.topics
+        )
         spec = replace(
             specs[0],
             strategy=YARDSTICK,
             mutant=None,
-            stream=replace(stream, producer=len(specs)),
-            workload=one_each,
+            stream=replace(stream, producer=len(specs), value_bytes=_FIRST_RECORD_BYTES),
+            workload=rounds_of_topics,
             drain_s=_WRITE_LIMIT_S,
         )
         run = self._launch(self._producers, self._producers.nodes[0], f"{name}-first", spec, workers)

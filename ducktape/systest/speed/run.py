@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import platform
 import random
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
+
+import psutil
 
 from systest.comparison import round_result
 from systest.options import RunOptions
 from systest.rounds import RoundPlan, RoundPlayer, client_settings
-from systest.services.broker import Broker
+from systest.services.broker import Broker, BrokerKind
 from systest.services.worker import WorkerFailed
 from systest.speed.result import Played, SpeedResult
 from systest.speed.rows import CASES, GROUPS, MACHINE, PEERS, SUBJECTS, TOPICS, Row, plays_of, rows_of
@@ -119,7 +123,7 @@ def play_speed(
         broker=broker.description,
         machine=f"{os.cpu_count()} cores, load average {load:.1f} at the beginning, "
         f"Python {platform.python_version()}, {platform.system()} {platform.machine()}",
-        notes=options.notes,
+        notes=(*options.notes, *_disk_note(broker)),
         client=client_settings(RoundPlan(YARDSTICK, CASES["saturate"].work(chosen.duration_s))),
         seed=options.seed,
         rounds=chosen.rounds,
@@ -129,6 +133,19 @@ def play_speed(
         producers=producers,
         played=tuple(played),
     )
+
+
+def _disk_note(broker: Broker) -> list[str]:
+    """Waits for the disk hide what a producer costs, where each of many partitions has to wait."""
+    here = tempfile.gettempdir()
+    mounts = [each for each in psutil.disk_partitions(all=True) if Path(here).is_relative_to(each.mountpoint)]
+    kind = max(mounts, key=lambda mount: len(mount.mountpoint)).fstype if mounts else "unknown"
+    if broker.kind is not BrokerKind.KAFKA or kind == "tmpfs":
+        return []
+    return [
+        f"the broker's log is in {here} on a disk ({kind}), and waits for it are in the figures, with many topics above "
+        "all; TMPDIR=/dev/shm keeps them out"
+    ]
 
 
 def _order(
