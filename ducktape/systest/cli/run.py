@@ -53,6 +53,8 @@ examples:
       on a cluster that is there already; the file holds librdkafka's settings, such as sasl.password=...
   ./run_ducktape.sh tests/ducktape/delivery
       the system tests of one area instead
+  TMPDIR=/dev/shm ./run_ducktape.sh tests/ducktape/performance/speed_test.py
+      the producer's speed, row by row, beside its goals; twenty minutes, with the broker's log in memory
 """
 
 

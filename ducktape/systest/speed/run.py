@@ -113,7 +113,7 @@ def play_speed(
     first, *later = [part for part in (few, many) if part]
     for part, others in ((first, [(CONTROL, MACHINE)]), *((part, []) for part in later)):
         for number in range(1, chosen.rounds + 1):
-            for name, case in _order(part, others, number, chosen, chance):
+            for name, case in order_of(part, others, number, chosen, chance):
                 outcome = _play(player, number, name, case, chosen.duration_s, producers)
                 played.append(outcome)
                 say(_progress(chosen, outcome))
@@ -143,12 +143,12 @@ def _disk_note(broker: Broker) -> list[str]:
     if broker.kind is not BrokerKind.KAFKA or kind == "tmpfs":
         return []
     return [
-        f"the broker's log is in {here} on a disk ({kind}), and waits for it are in the figures, with many topics above "
-        "all; TMPDIR=/dev/shm keeps them out"
+        f"the broker's log is in {here} on a disk ({kind}), and waits for it are in the figures, with many topics "
+        "above all; TMPDIR=/dev/shm keeps them out"
     ]
 
 
-def _order(
+def order_of(
     rows: Sequence[Row],
     others: Sequence[tuple[str, str]],
     number: int,

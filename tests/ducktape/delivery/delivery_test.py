@@ -10,7 +10,7 @@ from systest.rounds import RoundPlan
 from systest.strategies.mutants import MUTANTS
 from systest.testing import SystemTest
 from systest.workloads.stream import Placement
-from systest.workloads.workload import Workload
+from systest.workloads.workload import Workload, workload_named
 
 SHORT = Workload("window:2000", in_flight=2_000, duration_s=0.5, warmup_s=0.1, records_max=60_000)
 BRIEF = Workload("window:500", in_flight=500, duration_s=0.2, warmup_s=0.0, records_max=3_000)
@@ -29,6 +29,18 @@ class DeliveryTest(SystemTest):
             keys = 1_000 if placement is Placement.KEY else 0
             plan = RoundPlan(strategy, SHORT, placement=placement, keys=keys, identify_reports=True)
             player.play(plan).assert_held()
+
+    @cluster(num_nodes=3)
+    @matrix(strategy=list(strategies.NAMES))
+    def test_strategy__every_workload_and_many_topics__log_is_what_was_acknowledged(
+        self, strategy: str
+    ) -> None:
+        player = self.rounds_on(self.start_broker())
+        for name in ("open:5000", "tasks:200", "bulk:500"):
+            work = workload_named(name, duration_s=0.5, warmup_s=0.1, records_max=60_000)
+            if strategies.refusal(strategy, work) is None:
+                player.play(RoundPlan(strategy, work, identify_reports=True)).assert_held()
+        player.play(RoundPlan(strategy, SHORT, topics=20, partitions=2, identify_reports=True)).assert_held()
 
     @cluster(num_nodes=3)
     @matrix(strategy=list(strategies.NAMES), rounds=[20])
