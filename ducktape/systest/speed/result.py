@@ -15,7 +15,7 @@ from cattrs.preconf.json import make_converter
 from systest.metrics import RoundFigures, figure_at
 from systest.metrics.interval import median_interval
 from systest.speed.rows import MACHINE, PEERS, SUBJECTS, Goal, Row, rows_of
-from systest.strategies import CONTROL, YARDSTICK
+from systest.strategies import CONTROL
 from systest.worker.spec import Setting
 
 VERSION = 1
@@ -203,6 +203,3 @@ def verdict_of(goal: Goal, low: float | None, high: float | None) -> Verdict:
 
 def _median(values: Sequence[float]) -> float | None:
     return statistics.median(values) if values else None
-
-
-__all__ = ["YARDSTICK", "Line", "Played", "SpeedResult", "Verdict", "verdict_of"]

@@ -155,7 +155,7 @@ ROWS: tuple[Row, ...] = (
     *(
         Row(
             TOPICS,
-            f"{n:,} topics: client CPU, us/record",
+            f"{n:,} topic{'s' if n > 1 else ''}: client CPU, us/record",
             _CLIENT,
             (f"topics:{n}",),
             (YARDSTICK, f"topics:{n}"),

@@ -136,9 +136,6 @@ def extras_of(
 def require_topics(list_topics: Callable[..., Any], job: Job) -> None:
     """Has a confluent-kafka client know the topics' leaders, so that no record need wait for them.
 
-    It asks for one topic after the other: what librdkafka is told of all at once it does not keep, and looks for the
-    leader of a topic that is new to it once a second.
-
     Args:
         list_topics: the client's.
 

@@ -255,7 +255,7 @@ class AsyncioStrategy(Strategy):
                 if not sequence & SAMPLE_MASK:
                     times.produce_ns += clock_ns() - now_ns
                     times.produce_sampled += 1
-                try:  # noqa: SIM105  # suppress() would cost a tenth of what a task costs
+                try:  # noqa: SIM105  # suppress() costs 0.2 us more, for each record
                     await future
                 except (Exception, asyncio.CancelledError):  # noqa: BLE001  # learned below
                     pass
