@@ -176,9 +176,12 @@ class AIOProducer:
             and headers is None
             and not timestamp
             and callback is None
+            and get_ident() == self._thread
         ):
             records = manager.plain.get(topic)
-            if records is not None and get_ident() == self._thread:
+            if records is None:
+                records = manager.open_plain(topic)
+            if records is not None:
                 manager.room -= 1
                 future = self._future_type(loop=self._loop)
                 records.append({"value": value, "key": key, "callback": future})

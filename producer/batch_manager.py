@@ -8,9 +8,9 @@ Bound: at most `unsettled_max` records (librdkafka's own queue limit) are unsett
 librdkafka together. Beyond it callers wait in one line, first come first served; their record enters the
 buffer at the moment their turn comes.
 
-The fast path of `produce` uses `room` and `plain` directly: while `room` is positive, a record of `plain`'s
-topics, with neither partition, headers nor timestamp, may be appended without asking anything else. All else
-goes through `add`.
+The fast path of `produce` uses `room`, `plain` and `open_plain` directly: while `room` is positive, a record
+with neither partition, headers nor timestamp may be appended to its topic's list there without asking anything
+else. All else goes through `add`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 
 from confluent_kafka import KafkaError
 
+from producer.arguments import checked_topic
 from producer.batch_executor import ProducerBatchExecutor
 from producer.callbacks import CallbackManager
 from producer.message_batch import PARTITIONER, MessageBatch, Record, create_message_batch
@@ -34,7 +35,7 @@ ROOM_MAX = 256
 _T = TypeVar("_T")
 
 
-@dataclass
+@dataclass(slots=True)
 class _Group:
     """Records of one topic that may leave partition by partition: all with a partition, or all without."""
 
@@ -136,6 +137,18 @@ class ProducerBatchManager:
                 self.plain[topic] = records
         records.append(record)
         self._granted += 1
+
+    def open_plain(self, topic: str) -> list[Record] | None:
+        """As `plain[topic]`, for a topic that has nothing buffered yet; None where `add` must decide.
+
+        Raises TypeError or ValueError for a topic that cannot be sent to.
+        """
+        if topic in self._topics:
+            return None
+        records: list[Record] = []
+        self._topics[checked_topic(topic)] = [_Group({PARTITIONER: True}, {PARTITIONER: records})]
+        self.plain[topic] = records
+        return records
 
     def burst_is_full(self) -> bool:
         """Whether too much is buffered to wait for the end of the tick. Grows the burst if so."""

@@ -89,6 +89,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("cpu.caller_us", "of that the caller's thread", "resources", _LOWER),
     Metric("cpu.broker_us", "broker CPU, us/record", "resources", _LOWER),
     Metric("loop_lag.p99_ms", "loop lag p99, ms", "event loop", _LOWER),
+    Metric("loop_lag.work_p99_ms", "its own work in it, ms", "event loop", _LOWER),
     Metric("loop_lag.max_ms", "loop lag max, ms", "event loop", _LOWER),
 )
 

@@ -89,10 +89,15 @@ class Cpu:
 
 @dataclass(frozen=True, slots=True)
 class LoopLag:
-    """By how much a timer of the event loop fired late."""
+    """By how much a timer of the event loop fired late.
+
+    `work_p99_ms` is the same of that part alone which can have been work of the loop's own thread; what remains is
+    time in which the machine ran something else.
+    """
 
     p99_ms: float
     max_ms: float
+    work_p99_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,7 @@ def round_figures(
             peak_mib=resources.rss_peak_bytes / _MIB,
         ),
         cpu=Cpu(_us_each(resources.cpu_s, good), _us_each(resources.caller_cpu_s, good), broker_cpu_us),
-        loop_lag=loop_lag(summary.lag_ns) if summary.lag_ns else None,
+        loop_lag=loop_lag(summary.lag_ns, summary.lag_work_ns or ()) if summary.lag_ns else None,
         stalls=stalls(send.called_ns[first:][measured], send.settled_ns[first:][measured]),
         why_not=why_not,
     )
@@ -201,10 +206,12 @@ def _code_path(path: CodePath, sent: int, why_not: dict[str, str]) -> CodePathFi
     return CodePathFigures(**{name: value for name, (_, value) in figures.items()})  # type: ignore[arg-type]
 
 
-def loop_lag(lag_ns: Sequence[int]) -> LoopLag:
-    """What at least one lateness, in nanoseconds, amounts to."""
+def loop_lag(lag_ns: Sequence[int], work_ns: Sequence[int] = ()) -> LoopLag:
+    """What at least one lateness, in nanoseconds, amounts to; `work_ns` is each one's own work, none if left out."""
     sorted_ms = np.sort(np.asarray(lag_ns)) / 1e6
-    return LoopLag(percentile(sorted_ms, 99), float(sorted_ms[-1]))
+    work_ms = np.sort(np.asarray(work_ns)) / 1e6
+    work_p99_ms = percentile(work_ms, 99) if len(work_ms) else 0.0
+    return LoopLag(percentile(sorted_ms, 99), float(sorted_ms[-1]), work_p99_ms)
 
 
 def _percent(part: int, whole: int) -> float:

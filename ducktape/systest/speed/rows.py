@@ -118,6 +118,14 @@ ROWS: tuple[Row, ...] = (
     Row("saturation", "produce_batch of 1,000, records/s", _RATE, ("bulk",), _SATURATED, _least(1.85, 1.2)),
     Row("saturation", "client CPU, us/record", _CLIENT, ("saturate",), _SATURATED, _most(0.6, 1.15)),
     Row("saturation", "event-loop lag p99, ms", "loop_lag.p99_ms", ("saturate",), None, _most(10, 10)),
+    Row(
+        "saturation",
+        "the loop's own work in it, ms",
+        "loop_lag.work_p99_ms",
+        ("saturate",),
+        None,
+        _most(10, 10),
+    ),
     Row("one-at-a-time", "p50, ms", _P50, ("one-at-a-time",), _ONE, _most(1.1, 1.4)),
     Row("one-at-a-time", "p99, ms", _P99, ("one-at-a-time",), _ONE, _most(1.25, 1.5)),
     *(

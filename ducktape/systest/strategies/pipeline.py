@@ -160,7 +160,7 @@ class AsyncioStrategy(Strategy):
             flush_s=job.times.flush_ns / 1e9,
             why_not=now.why_not,
         )
-        return Done(window.sent, path, resources, tuple(lag.lag_ns))
+        return Done(window.sent, path, resources, tuple(lag.lag_ns), tuple(lag.work_ns))
 
     def _window(self, job: Job) -> _Window:
         work, take = job.spec.workload, self.taker(job.recorder)

@@ -111,7 +111,8 @@ class Summary:
 
     `first_measured` is the sequence number of the first record sent within the measured time, `records` how
     many were sent in all. `lag_ns` is the event loop's lag, sampled about every 5 ms over the measured time:
-    by how much a timer fired late; None for a strategy without an event loop.
+    by how much a timer fired late; None for a strategy without an event loop. `lag_work_ns` says of each sample how
+    much of it at the most was work of the loop's own thread: the rest is the machine's, which ran something else.
     """
 
     type: ClassVar[str] = "summary"
@@ -122,6 +123,7 @@ class Summary:
     code_path: CodePath | None  # None for a reader
     resources: Resources
     lag_ns: tuple[int, ...] | None
+    lag_work_ns: tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,8 @@ def event_of(line: str) -> Event:
         if kind is Summary:
             raw["code_path"] = None if raw["code_path"] is None else CodePath(**raw["code_path"])
             raw["resources"] = Resources(**raw["resources"])
-            raw["lag_ns"] = None if raw["lag_ns"] is None else tuple(raw["lag_ns"])
+            for name in ("lag_ns", "lag_work_ns"):
+                raw[name] = None if raw[name] is None else tuple(raw[name])
         if kind is TransactionTold:
             raw["state"] = TransactionState(raw["state"])
             raw["places"] = {partition: (first, last) for partition, (first, last) in raw["places"].items()}

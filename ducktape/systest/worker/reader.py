@@ -90,6 +90,7 @@ def read(spec: ReadSpec, emit: Callable[[Event], None]) -> Summary:
         code_path=None,
         resources=meter.end(),
         lag_ns=None,
+        lag_work_ns=None,
     )
 
 

@@ -53,15 +53,22 @@ class ResourceMeter:
 
 
 class LagSampler:
-    """By how much a timer of the running loop fires late, about every 5 ms."""
+    """By how much a timer of the running loop fires late, about every 5 ms.
+
+    `work_ns` says how much of each lateness the loop's thread can have worked itself: no more than the CPU time that it
+    used since the timer was set.
+    """
 
     def __init__(self) -> None:
         self.lag_ns = array("q")
+        self.work_ns = array("q")
+        self._worked_ns = 0
         self._loop = asyncio.get_running_loop()
         self._due_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
+        self._worked_ns = time.thread_time_ns()
         self._due_s = self._loop.time() + LAG_EVERY_S
         self._timer = self._loop.call_at(self._due_s, self._fired)
 
@@ -70,7 +77,9 @@ class LagSampler:
             self._timer.cancel()
 
     def _fired(self) -> None:
-        self.lag_ns.append(max(0, round((self._loop.time() - self._due_s) * 1e9)))
+        lag_ns = max(0, round((self._loop.time() - self._due_s) * 1e9))
+        self.lag_ns.append(lag_ns)
+        self.work_ns.append(min(lag_ns, time.thread_time_ns() - self._worked_ns))
         self.begin()
 
 

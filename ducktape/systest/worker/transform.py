@@ -85,6 +85,7 @@ def transform(spec: TransformSpec, emit: Callable[[Event], None]) -> Summary:
         code_path=None,
         resources=meter.end(),
         lag_ns=None,
+        lag_work_ns=None,
     )
 
 

@@ -24,7 +24,7 @@ from systest.workloads.workload import SATURATE_IN_FLIGHT, Workload
 RECORDS = 1_000_000
 WORK = Workload("saturate", in_flight=SATURATE_IN_FLIGHT, duration_s=180.0, warmup_s=0.5, records_max=RECORDS)
 LAG_P99_MS_MAX = 10.0
-"""Of the producer's own making, so above what the machine adds at the same time."""
+"""Of the loop's own work: on two cores that the broker shares, the machine adds as much again by what else it runs."""
 GROWTH_MIB_MAX = 16.0
 """After the warm-up. Anything kept of each record would be more: the smallest object of all takes 16 bytes."""
 
@@ -87,7 +87,7 @@ class ConfigurationsTest(SystemTest):
             played, machine = _play(player, configuration)
             lines.append(_line(configuration, played, machine))
             say(lines[-1])
-            problems += [f"{configuration}: {problem}" for problem in _problems(played, machine)]
+            problems += [f"{configuration}: {problem}" for problem in _problems(played)]
         (results_dir(self.test_context) / "configurations.txt").write_text("\n".join(lines) + "\n", "utf-8")
         assert not problems, "\n".join(problems)
 
@@ -106,7 +106,7 @@ def _play(player: RoundPlayer, configuration: Configuration) -> tuple[Round, Loo
     return played, measured[0]
 
 
-def _problems(played: Round, machine: LoopLag) -> list[str]:
+def _problems(played: Round) -> list[str]:
     """What was promised and does not hold; empty if all does."""
     [figures], problems = played.figures, played.problems()
     if played.judgement.acked != RECORDS:
@@ -114,10 +114,9 @@ def _problems(played: Round, machine: LoopLag) -> list[str]:
     lag = figures.loop_lag
     if lag is None:
         problems.append(f"no loop lag: {figures.why_not['loop_lag']}")
-    elif lag.p99_ms > LAG_P99_MS_MAX + machine.p99_ms:
+    elif lag.work_p99_ms > LAG_P99_MS_MAX:
         problems.append(
-            f"loop lag p99 is {lag.p99_ms:.1f} ms, the machine's own {machine.p99_ms:.1f} ms; allowed are "
-            f"{LAG_P99_MS_MAX:.0f} ms above it"
+            f"the loop's own work makes it {lag.work_p99_ms:.1f} ms late at p99; allowed are {LAG_P99_MS_MAX:.0f} ms"
         )
     if figures.memory.growth_mib > GROWTH_MIB_MAX:
         problems.append(
@@ -127,7 +126,7 @@ def _problems(played: Round, machine: LoopLag) -> list[str]:
 
 
 HEAD = (
-    f"{'configuration':<50} {'records/s':>9}  {'p50 ms':>6}  lag p99/max ms  machine's own  "
+    f"{'configuration':<50} {'records/s':>9}  {'p50 ms':>6}  lag p99/work/max ms  machine's own  "
     "growth MiB  verified"
 )
 
@@ -136,9 +135,9 @@ def _line(configuration: Configuration, played: Round, machine: LoopLag) -> str:
     figures: RoundFigures = played.figures[0]
     p50 = "n/a" if figures.latency is None else f"{figures.latency.p50_ms:.2f}"
     lag = figures.loop_lag
-    lags = [f"{each.p99_ms:.1f} / {each.max_ms:.1f}" if each else "n/a" for each in (lag, machine)]
+    late = "n/a" if lag is None else f"{lag.p99_ms:.1f} / {lag.work_p99_ms:.1f} / {lag.max_ms:.1f}"
     verified = sum(int(mask.sum()) for mask in played.judgement.verified)
     return (
-        f"{configuration!s:<50} {figures.throughput.records_per_s:>9,.0f}  {p50:>6}  {lags[0]:>14}  "
-        f"{lags[1]:>13}  {figures.memory.growth_mib:>10.2f}  {verified:>9,}"
+        f"{configuration!s:<50} {figures.throughput.records_per_s:>9,.0f}  {p50:>6}  {late:>19}  "
+        f"{machine.p99_ms:>13.1f}  {figures.memory.growth_mib:>10.2f}  {verified:>9,}"
     )

@@ -52,6 +52,7 @@ def summary(send: SendHistory, first_measured: int = 0, lag_ns: tuple[int, ...] 
             rss_peak_bytes=20 * MIB,
         ),
         lag_ns=lag_ns,
+        lag_work_ns=None if lag_ns is None else tuple(each // 2 for each in lag_ns),
     )
 
 
@@ -134,6 +135,7 @@ def test_loop_lag__is_only_of_an_event_loop() -> None:
     with_loop = figures_of(send, summary(send, lag_ns=tuple(n * 1_000_000 for n in range(1, 101))))
     assert with_loop.loop_lag is not None
     assert (with_loop.loop_lag.p99_ms, with_loop.loop_lag.max_ms) == (99, 100)
+    assert with_loop.loop_lag.work_p99_ms == 49.5
     without = figures_of(send)
     assert without.loop_lag is None
     assert without.why_not["loop_lag"] == "it has no event loop"

@@ -61,6 +61,7 @@ final class Events {
         resources.put("rss_end_bytes", used.rssEndBytes());
         resources.put("rss_peak_bytes", used.rssPeakBytes());
         event.putNull("lag_ns");
+        event.putNull("lag_work_ns");
         print(event);
         close();
     }
