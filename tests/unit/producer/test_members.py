@@ -101,24 +101,30 @@ async def test_preview__records_in_the_buffer__are_shown_and_stay(broker, make) 
     assert [int(future.result().value()) for future in futures] == list(range(4))
 
 
-async def test_stats__records_sent_and_callbacks_pooled__are_counted(broker, make) -> None:
+async def test_statistics__records_sent_and_callbacks_pooled__are_counted(broker, make) -> None:
     producer = make()
-    stats = producer.get_batch_processor_stats()
-    assert set(stats.values()) == {0}
+    first = producer.statistics()
+    assert (first.accepted, first.batches, first.polls, first.reuse_ratio, first.latency.count) == (
+        0,
+        0,
+        0,
+        0,
+        0,
+    )
     broker.answer_after(20)
     futures = [await producer.produce("t", b"%d" % number) for number in range(10)]
-    stats = producer.get_batch_processor_stats()
-    assert (stats["accepted"], stats["settled"], stats["unsettled"]) == (10, 0, 10)
-    assert stats["buffered"] + stats["in_flight"] == 10
+    busy = producer.statistics()
+    assert (busy.accepted, busy.settled, busy.unsettled) == (10, 0, 10)
+    assert busy.buffered + busy.in_flight == 10
     await asyncio.gather(*futures)
     for _ in range(4):
         await producer.send_and_wait("t", b"1", on_delivery=lambda error, message: None)
     await producer.flush(10)
-    stats = producer.get_batch_processor_stats()
-    assert (stats["accepted"], stats["settled"], stats["unsettled"], stats["waiting"]) == (14, 14, 0, 0)
-    assert (stats["callbacks_created"], stats["callbacks_reused"], stats["reuse_ratio"]) == (1, 3, 0.75)
-    assert stats["records_per_batch"] == 14 / stats["batches"]
-    assert stats["polls"] > 0
+    last = producer.statistics()
+    assert (last.accepted, last.settled, last.unsettled, last.waiting) == (14, 14, 0, 0)
+    assert (last.callbacks_created, last.callbacks_reused, last.reuse_ratio) == (1, 3, 0.75)
+    assert last.records_per_batch == 14 / last.batches
+    assert last.polls > 0
 
 
 async def test_events__async_and_raising__reach_the_loop_and_its_handler(make, raised) -> None:
