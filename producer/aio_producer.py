@@ -16,12 +16,12 @@ import contextlib
 import os
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict
 from functools import partial
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
@@ -32,6 +32,7 @@ from producer.buffer_timeout import BufferTimeoutManager
 from producer.callbacks import BatchResult, CallbackManager, DeliveryFuture, OnDelivery
 from producer.client_conf import client_conf
 from producer.errors import (
+    FatalTransactionError,
     ProducerClosedError,
     RetriableTransactionError,
     WrongLoopError,
@@ -56,6 +57,8 @@ STOP_S_MAX = 10.0
 
 REPEAT_AFTER_S = 0.1
 """How soon a transaction call that may be repeated is repeated."""
+OVERTIME_S_MAX = 5.0
+"""How long after its time limit a transaction call of the client may return before the producer gives it up."""
 
 _Producer = TypeVar("_Producer", bound="AIOProducer")
 
@@ -487,7 +490,8 @@ class AIOProducer:
         same id, and waits until the transaction that it left is settled.
 
         Parameters:
-            timeout: seconds; negative or None means librdkafka's limit, `transaction.timeout.ms`.
+            timeout: seconds; negative or None means `transaction.timeout.ms`. A call that librdkafka has not
+                ended 5 s after that raises FatalTransactionError; see send_offsets_to_transaction().
 
         Raises, as every call here does, RetriableTransactionError (make the same call again),
         AbortableTransactionError (abort), FatalTransactionError and in it ProducerFencedError (close),
@@ -496,14 +500,17 @@ class AIOProducer:
 
         If cancelled: the call itself goes on, and the next one here waits for it.
         """
-        await self._transactional("init_transactions", _limit_s(arguments.checked_timeout(timeout)))
+        timeout_s = self._transaction_limit_s(timeout)
+        async with self._turn("init_transactions"):
+            await self._carry_out("init_transactions", timeout_s, limit_s=timeout_s)
 
     async def begin_transaction(self) -> None:
         """Begin a transaction: what is produced from now on belongs to it. Raises as init_transactions().
 
         If cancelled: the transaction may have begun; abort_transaction() ends it.
         """
-        await self._transactional("begin_transaction")
+        async with self._turn("begin_transaction"):
+            await self._carry_out("begin_transaction", limit_s=self._transaction_s_max)
 
     async def send_offsets_to_transaction(
         self, positions: list[TopicPartition], group_metadata: Any, timeout: float | None = -1
@@ -519,18 +526,21 @@ class AIOProducer:
                 the transaction before is still being settled, as behind a leader that is gone, the coordinator
                 takes none.
 
+        librdkafka may hang here when the group's coordinator goes away. Then the call raises
+        FatalTransactionError 5 s after its limit. A new producer with the same transactional.id settles the
+        transaction and goes on; the hanging call keeps its thread until librdkafka lets it go.
+
         If cancelled: the call itself goes on, and the next one here waits for it.
         """
         name = "send_offsets_to_transaction"
         arguments.checked_positions(positions)
         arguments.checked_group_metadata(group_metadata)
-        timeout_s = arguments.checked_timeout(timeout)
-        deadline_s = time.monotonic() + (self._transaction_s_max if timeout_s is None else timeout_s)
-        self._require_alive()
-        async with self._transactions.turn(name):
+        deadline_s = time.monotonic() + self._transaction_limit_s(timeout)
+        async with self._turn(name):
             while True:
+                left_s = _left_s(deadline_s)
                 try:
-                    return await self._carry_out(name, positions, group_metadata, _left_s(deadline_s))
+                    return await self._carry_out(name, positions, group_metadata, left_s, limit_s=left_s)
                 except RetriableTransactionError:
                     if time.monotonic() + REPEAT_AFTER_S > deadline_s:
                         raise
@@ -548,17 +558,17 @@ class AIOProducer:
         If cancelled: while it flushes nothing is committed, and the transaction is as it was; afterwards the
             commit itself goes on, and the next call here waits for it.
         """
-        timeout_s = arguments.checked_timeout(timeout)
-        self._require_alive()
+        timeout_s = self._transaction_limit_s(timeout)
         transactions = self._transactions
-        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        async with transactions.turn("commit_transaction"):
+        deadline_s = time.monotonic() + timeout_s
+        async with self._turn("commit_transaction"):
             if transactions.phase is Phase.OPEN:
                 self._manager.refuse_line(transactions.too_late())
                 await self._flush_transaction(timeout_s)
                 transactions.require_whole()
                 transactions.phase = Phase.COMMITTING
-            await self._carry_out("commit_transaction", _limit_s(_left_s(deadline_s)))
+            left_s = _left_s(deadline_s)
+            await self._carry_out("commit_transaction", left_s, limit_s=left_s)
 
     async def abort_transaction(self, timeout: float | None = -1) -> None:
         """Abort: records that librdkafka has not taken fail with _PURGE_QUEUE, the others are sent, but never
@@ -569,18 +579,17 @@ class AIOProducer:
 
         If cancelled: the call itself goes on, and the next one here waits for it.
         """
-        timeout_s = arguments.checked_timeout(timeout)
-        self._require_alive()
-        async with self._transactions.turn("abort_transaction"):
+        timeout_s = self._transaction_limit_s(timeout)
+        async with self._turn("abort_transaction"):
             await self._abort(timeout_s)
 
     def transaction(self) -> Transaction:
         """`async with producer.transaction():` begins, commits on leaving, and aborts when the block raised
         or was cancelled. Its futures need not be read: the commit raises if any record failed.
         """
-        return Transaction(self)
+        return Transaction(self, self._transaction_s_max)
 
-    async def _abort(self, timeout_s: float | None) -> None:
+    async def _abort(self, timeout_s: float) -> None:
         transactions = self._transactions
         transactions.phase = Phase.ABORTING
         self._manager.refuse_line(transactions.too_late())
@@ -588,41 +597,67 @@ class AIOProducer:
         aborting = asyncio.ensure_future(self._flush_and_abort(timeout_s))
         await transactions.follow("abort_transaction", aborting)
 
-    async def _flush_and_abort(self, timeout_s: float | None) -> None:
+    async def _flush_and_abort(self, timeout_s: float) -> None:
         """librdkafka, made to abort records that it has not sent, asks Kafka 4 to end a transaction that has not
         begun there, and takes the refusal as fatal.
         """
-        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        deadline_s = time.monotonic() + timeout_s
         await self._flush_transaction(timeout_s)
-        await self._call_client("abort_transaction", _limit_s(_left_s(deadline_s)))
+        left_s = _left_s(deadline_s)
+        await self._call_client("abort_transaction", left_s, limit_s=left_s)
 
-    async def _flush_transaction(self, timeout_s: float | None) -> None:
+    async def _flush_transaction(self, timeout_s: float) -> None:
         if not await self._flush(timeout_s):
             return
         raise RetriableTransactionError(
             KafkaError(
                 KafkaError._TIMED_OUT,
-                f"Not all records of the transaction were sent in {timeout_s} s. Make the same call again.",
+                f"Not all records of the transaction were sent in {timeout_s:g} s. Make the same call again.",
                 retriable=True,
             )
         )
 
-    async def _transactional(self, name: str, *args: Any) -> None:
+    def _transaction_limit_s(self, timeout: Any) -> float:
+        """A transaction call's time limit. librdkafka has none for some of those that may take forever."""
+        timeout_s = arguments.checked_timeout(timeout)
+        return self._transaction_s_max if timeout_s is None else timeout_s
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, call: str) -> AsyncIterator[None]:
+        """The block makes `call`, alone, of a producer that is alive."""
         self._require_alive()
-        async with self._transactions.turn(name):
-            await self._carry_out(name, *args)
+        async with self._transactions.turn(call):
+            self._require_alive()  # the call that was waited for may have ended it
+            yield
 
-    async def _carry_out(self, name: str, *args: Any) -> None:
+    async def _carry_out(self, name: str, *args: Any, limit_s: float) -> None:
         """The client's transaction call `name`, in its turn."""
-        await self._transactions.follow(name, asyncio.ensure_future(self._call_client(name, *args)))
+        calling = asyncio.ensure_future(self._call_client(name, *args, limit_s=limit_s))
+        await self._transactions.follow(name, calling)
 
-    async def _call_client(self, name: str, *args: Any) -> None:
+    async def _call_client(self, name: str, *args: Any, limit_s: float) -> None:
+        """librdkafka forgets the limit of send_offsets_to_transaction while the group's coordinator is out of
+        reach, also when that has moved: then the call stays in its thread, and the producer fails.
+        """
         try:
-            await self._executor.run_blocking(name, *args)
+            await asyncio.wait_for(self._executor.run_blocking(name, *args), limit_s + OVERTIME_S_MAX)
+        except asyncio.TimeoutError as overdue:
+            raise self._hanging(name, limit_s) from overdue
         except KafkaException as failed:
             if failed.args[0].fatal():
                 _note_fatal(self._life, failed.args[0])
             raise transaction_error(failed) from failed
+
+    def _hanging(self, name: str, limit_s: float) -> FatalTransactionError:
+        error = KafkaError(
+            KafkaError._TIMED_OUT,
+            f"{name}() hangs in librdkafka, {OVERTIME_S_MAX:g} s after its limit of {limit_s:g} s, as when a "
+            "coordinator went away. Close this producer and make a new one with the same transactional.id, "
+            "which settles the open transaction.",
+            fatal=True,
+        )
+        _note_fatal(self._life, error)
+        return FatalTransactionError(error)
 
     def _require_alive(self) -> None:
         """As _require_usable(), with a fatal error as the transaction error that it is."""
@@ -681,8 +716,9 @@ class AIOProducer:
                 KafkaException with _PURGE_QUEUE, or _PURGE_INFLIGHT where the record may have been written.
                 None or negative: as long as `delivery.timeout.ms` lets librdkafka try.
 
-        An open transaction is aborted. Callers that wait in line get ProducerClosedError. An `executor` that
-        was given is left running.
+        An open transaction is aborted first, within `timeout` too (else `transaction.timeout.ms`). Callers that
+        wait in line get ProducerClosedError. An `executor` that was given is left running. Beyond its limit the
+        closing takes 15 s at most, or as long as on_delivery takes: no broker need answer.
 
         If cancelled: the closing goes on; calling close() again waits for it.
         """
@@ -702,9 +738,9 @@ class AIOProducer:
                 ProducerClosedError("The producer was closed while this record waited for room.")
             )
             deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-            if self._transactions.is_left_open():
+            if self._life.cause is None and self._transactions.is_left_open():
                 with contextlib.suppress(KafkaException):
-                    await self._abort(timeout_s)
+                    await self._abort(self._transaction_limit_s(timeout_s))
             if await self._flush(_left_s(deadline_s)):
                 manager.drop_buffer(KafkaError(KafkaError._PURGE_QUEUE))
                 await self._executor.run_blocking_apart("purge", True, True, True)
@@ -781,14 +817,13 @@ def _note_fatal(life: LifeCycle, error: KafkaError) -> None:
         life.move(State.FAILED, KafkaException(error))
 
 
+@overload
+def _left_s(deadline_s: float) -> float: ...
+@overload
+def _left_s(deadline_s: None) -> None: ...
 def _left_s(deadline_s: float | None) -> float | None:
     """The time until a deadline, which may be none."""
     return None if deadline_s is None else max(deadline_s - time.monotonic(), 0)
-
-
-def _limit_s(timeout_s: float | None) -> float:
-    """The timeout as librdkafka's transaction calls take it."""
-    return -1 if timeout_s is None else timeout_s
 
 
 def _add_extras(record: Record, timestamp: Any, headers: Any) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Mapping
 from enum import Enum
 from functools import partial
@@ -197,15 +198,16 @@ class Transaction:
 
     Left normally it commits, repeating a commit that may be repeated; when that fails it aborts and raises
     the commit's error. Left by an exception or a cancellation it aborts and lets that go on. After a fatal
-    error neither is tried.
+    error neither is tried. Nothing is repeated `repeat_s_max` seconds after the first attempt.
 
     If cancelled: while it begins or flushes, nothing is committed; while it commits, the commit is waited for
         and stands, then the cancellation goes on. A second cancellation ends the wait; what runs then goes
         on, and the producer's next call waits for it.
     """
 
-    def __init__(self, producer: TransactionalProducer) -> None:
+    def __init__(self, producer: TransactionalProducer, repeat_s_max: float) -> None:
         self._producer = producer
+        self._repeat_s_max = repeat_s_max
 
     async def __aenter__(self) -> None:
         try:
@@ -229,11 +231,12 @@ class Transaction:
             await self._abort()
 
     async def _commit(self) -> None:
+        repeat_until_s = time.monotonic() + self._repeat_s_max
         for attempts_left in reversed(range(ATTEMPTS_MAX)):
             try:
                 await self._producer.commit_transaction()
             except RetriableTransactionError:
-                if not attempts_left:
+                if not attempts_left or time.monotonic() > repeat_until_s:
                     raise
             else:
                 return
@@ -251,11 +254,13 @@ class Transaction:
             raise
 
     async def _abort_repeatedly(self) -> None:
+        repeat_until_s = time.monotonic() + self._repeat_s_max
         for _ in range(ATTEMPTS_MAX):
             try:
                 await self._producer.abort_transaction()
             except RetriableTransactionError:
-                continue
+                if time.monotonic() > repeat_until_s:
+                    return
             except (TransactionError, ProducerClosedError, ProducerFailedError):
                 return  # ended already, or past ending: the producer's next call says so
             else:

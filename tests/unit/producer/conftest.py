@@ -20,7 +20,7 @@ from hypothesis import settings
 
 from producer import AIOProducer
 from producer.transport import TRANSPORTS
-from systest.embedded.mock_cluster import EVERY_BROKER, Answer, Api, MockCluster
+from systest.embedded.mock_cluster import EVERY_BROKER, Answer, Api, CoordinatorKind, MockCluster
 
 settings.register_profile("long", max_examples=5_000)
 
@@ -83,8 +83,13 @@ class Broker:
         for broker in brokers or (EVERY_BROKER,):
             self._cluster.delay(broker, delay_ms)
 
-    def down(self) -> None:
-        self._cluster.broker_down()
+    def coordinate(self, group: str, transactional_id: str, broker: int) -> None:
+        """From now on `broker` is the group's coordinator, and the other one the transactional.id's."""
+        self._cluster.set_coordinator(CoordinatorKind.GROUP, group, broker)
+        self._cluster.set_coordinator(CoordinatorKind.TRANSACTION, transactional_id, 3 - broker)
+
+    def down(self, broker: int = EVERY_BROKER) -> None:
+        self._cluster.broker_down(broker)
 
     def up(self) -> None:
         self._cluster.broker_up()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from producer import (
     AbortableTransactionError,
+    AIOProducer,
     FatalTransactionError,
     ProducerClosedError,
     ProducerFailedError,
@@ -17,6 +19,7 @@ from producer import (
     TransactionError,
     TransactionStateError,
 )
+from producer.aio_producer import PURGE_S_MAX, STOP_S_MAX
 from producer.errors import transaction_error
 from producer.transaction import Transaction
 
@@ -137,7 +140,7 @@ class Recorder:
 async def test_transaction__abort_ends_so__is_repeated_where_it_may_be(aborts, count) -> None:
     recorder = Recorder(aborts=tuple(aborts))
     with pytest.raises(LookupError):
-        async with Transaction(recorder):
+        async with Transaction(recorder, 60):
             raise LookupError
     assert recorder.calls == ["begin", *["abort"] * count]
 
@@ -155,11 +158,11 @@ async def test_transaction__abort_ends_so__is_repeated_where_it_may_be(aborts, c
 async def test_transaction__commit_ends_so__repeats_aborts_or_gives_up(commits, raised, calls) -> None:
     recorder = Recorder(*commits)
     if raised is None:
-        async with Transaction(recorder):
+        async with Transaction(recorder, 60):
             pass
     else:
         with pytest.raises(raised):
-            async with Transaction(recorder):
+            async with Transaction(recorder, 60):
                 pass
     assert recorder.calls == ["begin", *calls]
 
@@ -177,7 +180,7 @@ async def test_transaction__commit_ends_so__repeats_aborts_or_gives_up(commits, 
 async def test_transaction__block_raises__aborts_unless_fatal_and_lets_it_out(error, calls) -> None:
     recorder = Recorder()
     with pytest.raises(type(error)):
-        async with Transaction(recorder):
+        async with Transaction(recorder, 60):
             raise error
     assert recorder.calls == ["begin", *calls]
 
@@ -212,6 +215,85 @@ async def test_send_offsets__transaction_before_still_settled__is_repeated(broke
         async with producer.transaction():
             broker.fail(ADD_OFFSETS_REQUEST, *[KafkaError.CONCURRENT_TRANSACTIONS] * 100)
             await producer.send_offsets_to_transaction([TopicPartition("read", 0, 7)], metadata, 0.05)
+
+
+@pytest.mark.parametrize(("unsettled", "close_s"), [(0, None), (1, 1)])
+async def test_send_offsets__group_coordinator_went_away__fails_after_its_limit_and_a_new_producer_goes_on(
+    broker, make, monkeypatch, unsettled, close_s
+) -> None:
+    """librdkafka would wait until any broker's connection comes or goes (librdkafka issues 5456 and 5511)."""
+    monkeypatch.setattr("producer.aio_producer.OVERTIME_S_MAX", 0.5)
+    broker.create("read", 1)
+    broker.create("written", 2)
+    broker.coordinate("group", "i", 2)
+    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "group"})
+    metadata = consumer.consumer_group_metadata()
+    consumer.close()
+    positions = [TopicPartition("read", 0, 7)]
+
+    async def transact(producer: AIOProducer, timeout: float) -> None:
+        async with producer.transaction():
+            await producer.send_and_wait("written", b"1", partition=0)
+            for _ in range(unsettled):
+                await producer.produce("written", b"2", partition=1)  # its leader is the group's coordinator
+            await producer.send_offsets_to_transaction(positions, metadata, timeout)
+
+    producer = make({"transactional.id": "i"}, max_workers=1)
+    await producer.init_transactions(30)
+    await transact(producer, 10)
+    broker.down(2)
+    with pytest.raises(FatalTransactionError, match=r"hangs in librdkafka.*make a new one"):
+        await asyncio.wait_for(transact(producer, 1), 10)
+    with pytest.raises(FatalTransactionError, match="hangs in librdkafka"):
+        await producer.begin_transaction()
+    assert len(producer) == unsettled
+    await asyncio.wait_for(producer.close(close_s), 10)  # its only thread hangs
+    assert len(producer) == 0
+
+    broker.coordinate("group", "i", 1)
+    broker.up()
+    heir = make({"transactional.id": "i"})
+    await heir.init_transactions(30)
+    await transact(heir, 10)
+
+
+@pytest.mark.parametrize("timeout", [0.5, None])
+async def test_close__open_transaction_and_no_broker_answers__ends_within_its_limit(
+    broker, make, timeout
+) -> None:
+    """Without a limit of its own, within twice transaction.timeout.ms."""
+    transaction_s_max = 2.0
+    broker.create("unreachable", 1)
+    producer = make({"transactional.id": "j", "transaction.timeout.ms": int(transaction_s_max * 1000)})
+    await producer.init_transactions(30)
+    await producer.begin_transaction()
+    await producer.send_and_wait("unreachable", b"1")
+    broker.down()
+    pending = await producer.produce("unreachable", b"2")
+    limit_s = 2 * transaction_s_max if timeout is None else timeout
+    await asyncio.wait_for(producer.close(timeout), limit_s + PURGE_S_MAX + STOP_S_MAX)
+    assert isinstance(pending.exception(), KafkaException)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_transaction__no_broker_answers__block_ends_within_its_limit(broker, make, fails) -> None:
+    """A commit is tried for twice transaction.timeout.ms at most, and so is the abort behind it."""
+    transaction_s_max = 1.0
+    broker.create("unreachable", 1)
+    producer = make({"transactional.id": "k", "transaction.timeout.ms": int(transaction_s_max * 1000)})
+    await producer.init_transactions(30)
+
+    async def work() -> None:
+        async with producer.transaction():
+            await producer.send_and_wait("unreachable", b"1")
+            broker.down()
+            if fails:
+                raise LookupError
+
+    began_s = time.monotonic()
+    with pytest.raises(LookupError if fails else TransactionError):
+        await work()
+    assert time.monotonic() - began_s < (2 if fails else 4) * transaction_s_max + 1
 
 
 async def test_transaction__fenced__fatal_and_later_calls_name_the_cause(broker, make) -> None:
