@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from confluent_kafka.admin import AdminClient
 from ducktape.tests.test import TestContext
 
 from systest.checks import Judgement, Verdict
@@ -20,7 +21,7 @@ from systest.checks.transactions import Aborted, hidden, judge_transactions
 from systest.history.columns import Outcome
 from systest.history.load import LogHistory, load_log, load_send
 from systest.services.broker import Broker, BrokerError, Capability
-from systest.services.worker import WorkerRun, WorkerService
+from systest.services.worker import Phase, WorkerFailed, WorkerRun, WorkerService
 from systest.worker.protocol import TransactionState, TransactionTold
 from systest.worker.spec import ProduceSpec, ReadSpec, Setting, Spec, TransformSpec
 from systest.workloads.stream import Placement, RecordStream, run_number
@@ -31,6 +32,8 @@ _SOURCE, _OUTPUT = 0, 1
 _FILL_LIMIT_S = 60.0
 _TRANSFORM_LIMIT_S = 180.0
 _READ_LIMIT_S = 60.0
+_ADMIN_LIMIT_S = 30.0
+_RESTARTS_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class Transformation:
         self.plan = plan
         self._broker = broker
         self._run_id = uuid.uuid4().hex[:8]
+        self.group = f"systest-{self._run_id}"
         self._workers = WorkerService(context, workers)
         self._started: list[WorkerRun] = []
         self._source = self._stream(_SOURCE, "input")
@@ -124,21 +128,26 @@ class Transformation:
         for topic in topics:
             self._broker.delete_topic(topic)
 
-    def start(self, worker: int = 0) -> WorkerRun:
-        """Starts a worker on its node; all have the same transactional.id. Its former run there must have ended."""
+    def start(self, worker: int = 0, hold_s: float | None = None) -> WorkerRun:
+        """Starts a worker on its node; all have the same transactional.id. Its former run there must have ended.
+
+        Args:
+            worker: which one.
+            hold_s: instead of the plan's.
+        """
         plan = self.plan
         spec = TransformSpec(
             run_id=self._run_id,
             source=self._source,
             output=self._output,
-            group=f"systest-{self._run_id}",
+            group=self.group,
             client={
                 **self._connection(),
                 "transactional.id": f"systest-{self._run_id}",
                 **(plan.client or {}),
             },
             records_max=plan.records_max,
-            hold_s=plan.hold_s,
+            hold_s=plan.hold_s if hold_s is None else hold_s,
             fail_every=plan.fail_every,
             mutant=plan.mutant,
             directory="",
@@ -150,6 +159,31 @@ class Transformation:
     def finish(self, run: WorkerRun) -> None:
         """Waits until a worker has transformed all that was left. Raises WorkerFailed, BrokerError."""
         run.await_summary(_TRANSFORM_LIMIT_S, self._broker.assert_alive)
+
+    def finish_supervised(self, run: WorkerRun) -> list[str]:
+        """As `finish`, and as a service's supervisor: the first worker, if it ended by an error of its own, is started
+        anew. Returns those errors.
+
+        Raises WorkerFailed also for a worker that hung or died, and when there is no end of errors.
+        """
+        errors: list[str] = []
+        while True:
+            try:
+                self.finish(run)
+            except WorkerFailed as failure:
+                if run.phase is not Phase.FAILED or len(errors) == _RESTARTS_MAX:
+                    raise
+                errors.append(str(failure))
+                run = self.start()
+            else:
+                return errors
+
+    def group_coordinator(self) -> int:
+        """The id of the broker that keeps the group's offsets."""
+        admin = AdminClient(self._connection())
+        described = admin.describe_consumer_groups([self.group], request_timeout=_ADMIN_LIMIT_S)
+        coordinator: int = described[self.group].result(_ADMIN_LIMIT_S).coordinator.id
+        return coordinator
 
     def read_back(self, fenced: WorkerRun | None = None) -> Transformed:
         """What a reader sees, once every worker has ended.

@@ -19,7 +19,12 @@ from systest.worker.protocol import TransactionState
 from systest.worker.transform import DUPLICATE, LOST_COMMIT
 
 KILLS = 4
+SOON_GIVEN_UP = {"transaction.timeout.ms": 20_000}
 HOLD_S = 0.3
+LONG_HOLD_S = 20.0
+"""Far longer than a twin needs to start and to take over."""
+STOP_S = 8.0
+"""Longer than a broker needs to stop."""
 STEP_LIMIT_S = 60.0
 
 
@@ -52,10 +57,11 @@ class TransactionsTest(SystemTest):
 
     @cluster(num_nodes=3)
     def test_twin__starts_while_the_first_works__the_first_is_fenced(self) -> None:
-        with self.transformation(TransformPlan(records=30_000, hold_s=HOLD_S), workers=2) as work:
-            first = work.start(0)
-            first.await_transactions(2, TransactionState.WRITTEN, STEP_LIMIT_S)
+        with self.transformation(TransformPlan(records=10_000, hold_s=HOLD_S), workers=2) as work:
+            first = work.start(0, hold_s=LONG_HOLD_S)
+            first.await_transactions(1, TransactionState.WRITTEN, STEP_LIMIT_S)
             twin = work.start(1)
+            twin.await_transactions(1, TransactionState.COMMITTED, LONG_HOLD_S)
             self.await_fenced(work, first)
             work.finish(twin)
             work.read_back(fenced=first).assert_exactly_once()
@@ -96,15 +102,31 @@ class TransactionsTest(SystemTest):
     @matrix(clean=[True, False])
     def test_broker__restarts_amid_transactions__every_record_once(self, clean: bool) -> None:
         broker = self.start_broker(3)
-        plan = TransformPlan(records=40_000, fail_every=5, hold_s=HOLD_S)
+        plan = TransformPlan(records=40_000, fail_every=5, hold_s=HOLD_S, client=SOON_GIVEN_UP)
         with self.transformation(plan, broker) as work:
             run = work.start()
             run.await_transactions(2, TransactionState.COMMITTED, STEP_LIMIT_S)
             for node in broker.nodes[:2]:
                 broker.restart_node(node, clean=clean)
             assert run.process.is_alive(), "the work was done before the brokers had restarted"
-            work.finish(run)
+            self.finish_supervised(work, run)
             work.read_back().assert_exactly_once()
+
+    @cluster(num_nodes=4)
+    def test_group_coordinator__goes_away_for_good__every_record_once(self) -> None:
+        """It goes between two commits of offsets: librdkafka may hang in the second, and the worker start anew."""
+        broker = self.start_broker(3)
+        plan = TransformPlan(records_max=5_000, fail_every=2, hold_s=HOLD_S, client=SOON_GIVEN_UP)
+        with self.transformation(plan, broker) as work:
+            run = work.start(hold_s=STOP_S)
+            run.await_transactions(2, TransactionState.WRITTEN, STEP_LIMIT_S)
+            broker.stop_node(broker.nodes[work.group_coordinator() - 1])
+            self.finish_supervised(work, run)
+            work.read_back().assert_exactly_once()
+
+    def finish_supervised(self, work: Transformation, run: WorkerRun) -> None:
+        for error in work.finish_supervised(run):
+            self.logger.info("the worker was started anew after: %s", error)
 
 
 class TransactionMutantTest(SystemTest):
