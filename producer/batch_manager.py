@@ -108,7 +108,8 @@ class ProducerBatchManager:
     @property
     def waiting(self) -> int:
         """Callers in the line for room."""
-        return sum(not turn.granted.done() for turn in self._line)
+        # Of a copy, made at once: a metrics library may ask from a thread of its own.
+        return sum(not turn.granted.done() for turn in tuple(self._line))
 
     def is_idle(self) -> bool:
         """Whether no record is on its way, so that the next one need not wait for the end of the tick."""

@@ -68,6 +68,26 @@ async def test_statistics__many_records__latencies_are_sampled(make) -> None:
     assert 20_000 / 64 / 2 < seen.latency.count < 10_000
 
 
+async def test_statistics__asked_on_another_thread_all_the_while__answers(broker, make) -> None:
+    producer = make({"queue.buffering.max.messages": 10})
+    ended = asyncio.Event()
+
+    def ask() -> int:
+        asked = 0
+        while not ended.is_set():
+            asked += producer.statistics().accepted >= 0
+        return asked
+
+    asking = asyncio.get_running_loop().run_in_executor(None, ask)
+    try:
+        for _ in range(3):
+            tasks = [asyncio.create_task(producer.send_and_wait("t", b"1")) for _ in range(300)]
+            await asyncio.gather(*tasks)
+    finally:
+        ended.set()
+    assert await asking > 0
+
+
 async def test_statistics__is_a_frozen_value_and_the_proposals_dict_is_the_same(make) -> None:
     producer = make()
     before = producer.statistics()
