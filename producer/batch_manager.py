@@ -16,6 +16,7 @@ else. All else goes through `add`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,8 +30,10 @@ from producer.callbacks import CallbackManager
 from producer.message_batch import PARTITIONER, MessageBatch, Record, create_message_batch
 
 BURST_MIN = 64
-ROOM_MAX = 256
+ROOM_MIN, ROOM_MAX = 16, 256
 """Records between two looks at the clock."""
+STEP_S = 0.0005
+"""How long a room's records, or one hand-over, should take: what takes longer is made smaller the next time."""
 
 _T = TypeVar("_T")
 
@@ -87,6 +90,8 @@ class ProducerBatchManager:
         self._burst = min(BURST_MIN, batch_size)
         self._granted = 0
         self._handed_over = 0
+        self._room_max = ROOM_MAX
+        self._room_opened_s: float | None = None
         self.plain: dict[str, list[Record]] = {}
         self.room = 0
 
@@ -163,7 +168,15 @@ class ProducerBatchManager:
         if self._sealed or self._line or self._callbacks.marks:
             self.close_room()
             return
-        room = min(ROOM_MAX, self._burst - self.buffered(), self._unsettled_max - self.unsettled())
+        now_s = time.monotonic()
+        if self._room_opened_s is not None:
+            took_s = now_s - self._room_opened_s
+            if took_s > STEP_S:
+                self._room_max = max(self._room_max // 2, ROOM_MIN)
+            elif took_s < STEP_S / 4:
+                self._room_max = min(self._room_max * 2, ROOM_MAX)
+        self._room_opened_s = now_s
+        room = min(self._room_max, self._burst - self.buffered(), self._unsettled_max - self.unsettled())
         self._granted += max(room, 0) - self.room
         self.room = max(room, 0)
 
@@ -171,6 +184,7 @@ class ProducerBatchManager:
         """Send the next record through `add`."""
         self._granted -= self.room
         self.room = 0
+        self._room_opened_s = None
 
     async def stand_in_line(self, enter: Callable[[], _T]) -> _T:
         """Wait for room; returns what `enter` returned.
@@ -207,7 +221,10 @@ class ProducerBatchManager:
             if buffered * 4 < self._burst:
                 self._burst = max(self._burst // 2, min(BURST_MIN, self._batch_size))
         if self._sealed:
+            began_s = time.monotonic()
             self._handed_over += self.executor.execute(self._sealed)
+            if time.monotonic() - began_s > 2 * STEP_S:
+                self._burst = max(self._burst // 2, min(BURST_MIN, self._batch_size))
         return not self._sealed
 
     def hand_over(self) -> bool:

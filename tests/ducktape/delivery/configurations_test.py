@@ -63,8 +63,8 @@ CONFIGURATIONS = (
     *(Configuration(*each, 0, "none", Loop.UVLOOP) for each in DELIVERIES),
 )
 FEW = (
-    Configuration("0", False, 5, "none"),
-    Configuration("all", True, 0, "lz4", Loop.UVLOOP),
+    Configuration("0", False, 0, "none"),
+    Configuration("all", True, 5, "lz4", Loop.ASYNCIO_DEBUG),
 )
 
 
