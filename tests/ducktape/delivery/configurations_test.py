@@ -12,7 +12,7 @@ from itertools import product
 
 from ducktape.mark.resource import cluster
 
-from systest.metrics.figures import LoopLag, RoundFigures
+from systest.metrics.figures import LoopLag, RoundFigures, loop_lag
 from systest.progress import say
 from systest.rounds import Round, RoundPlan, RoundPlayer, results_dir
 from systest.services.machine_lag import MachineLag
@@ -100,7 +100,7 @@ def _play(player: RoundPlayer, configuration: Configuration) -> tuple[Round, Loo
         run.await_phase(Phase.MEASURING, WORK.warmup_s + plan.drain_s)
         with MachineLag(run.account) as machine:
             run.await_summary(WORK.duration_s + plan.drain_s)
-        measured.append(machine.lag)
+        measured.append(loop_lag(machine.lag_ns))
 
     played = player.play(plan, during=measure)
     return played, measured[0]
