@@ -314,9 +314,8 @@ class PureTransport:
                 except KafkaException as fatal:
                     served = 0
                     self._error_cb(fatal.args[0])
-                if (
-                    served
-                ):  # told only now: until its report has returned, a record takes its room in the queue
+                if served:
+                    # Only now: until its report has returned, a record takes its room in the queue.
                     self._tell_loop(self.serve)
 
     # Blocking calls and the end
