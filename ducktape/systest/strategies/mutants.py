@@ -92,23 +92,34 @@ class _Mutant:
 
 
 class _LostWrite(_Mutant):
-    """Tells that a record was written, at the place of the latest that was, and does not send it."""
+    """Tells that a record was written, at the place of another that was, and does not send it."""
 
-    _latest: Any = None
+    def __init__(
+        self, stream: RecordStream, send: Callable[[str, bytes, Told, Mapping[str, Any]], None]
+    ) -> None:
+        super().__init__(stream, send)
+        self._latest: Any = None
+        self._kept: list[_Record] = []
 
     def pass_on(self, record: _Record) -> None:
         def told(error: KafkaError | None, message: Any) -> None:
-            self._latest = message
+            if error is None:
+                self._latest = message
+                kept, self._kept = self._kept, []
+                for each in kept:
+                    self._tell(each)
             record.told(error, message)
 
         self.send(record, told)
 
     def plant(self, record: _Record) -> None:
-        near = self._latest
-        if near is None:
-            self.pass_on(record)
+        if self._latest is None:  # so early that no report has come yet: it is told with the first
+            self._kept.append(record)
         else:
-            record.told(None, _Report(near, record.value, near.offset()))
+            self._tell(record)
+
+    def _tell(self, record: _Record) -> None:
+        record.told(None, _Report(self._latest, record.value, self._latest.offset()))
 
 
 class _Phantom(_Mutant):

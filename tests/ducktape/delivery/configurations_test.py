@@ -6,7 +6,7 @@ the producer takes (PRODUCER's rule 8); memory that does not grow with the numbe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -62,6 +62,7 @@ CONFIGURATIONS = (
     *(Configuration(*each, 5, "lz4", Loop.ASYNCIO_DEBUG) for each in DELIVERIES),
     *(Configuration(*each, 0, "none", Loop.UVLOOP) for each in DELIVERIES),
 )
+WARM_UP = CONFIGURATIONS[:2] * 3
 FEW = (
     Configuration("0", False, 0, "none"),
     Configuration("all", True, 5, "lz4", Loop.ASYNCIO_DEBUG),
@@ -73,23 +74,29 @@ class ConfigurationsTest(SystemTest):
 
     @cluster(num_nodes=3)
     def test_configurations__a_million_records_each__verified_on_time_and_in_flat_memory(self) -> None:
-        assert len(CONFIGURATIONS) == 24
-        self._hold(CONFIGURATIONS)
+        player = self.rounds_on(self.start_broker(performance=True))
+        # Until the JVM has compiled what it runs most, with either codec, its compiler wants one of two cores.
+        for configuration in WARM_UP:
+            player.play(configuration.plan()).assert_held()
+        self._hold(player, CONFIGURATIONS, _late)
 
     @cluster(num_nodes=3)
-    def test_configurations__the_two_furthest_apart__verified_on_time_and_in_flat_memory(self) -> None:
-        self._hold(FEW)
+    def test_configurations__the_two_furthest_apart__verified_in_flat_memory(self) -> None:
+        self._hold(self.rounds_on(self.start_broker()), FEW)
 
-    def _hold(self, configurations: Sequence[Configuration]) -> None:
-        player = self.rounds_on(self.start_broker(performance=True))
-        # Until the JVM has compiled what it runs most, its compiler wants one of two cores.
-        player.play(configurations[-1].plan()).assert_held()
+    def _hold(
+        self,
+        player: RoundPlayer,
+        configurations: Sequence[Configuration],
+        *judges: Callable[[RoundFigures], list[str]],
+    ) -> None:
         lines, problems = [HEAD], []
         for configuration in configurations:
             played, machine = _play(player, configuration)
             lines.append(_line(configuration, played, machine))
             say(lines[-1])
-            problems += [f"{configuration}: {problem}" for problem in _problems(played)]
+            found = [*_problems(played), *(each for judge in judges for each in judge(played.figures[0]))]
+            problems += [f"{configuration}: {problem}" for problem in found]
         (results_dir(self.test_context) / "configurations.txt").write_text("\n".join(lines) + "\n", "utf-8")
         assert not problems, "\n".join(problems)
 
@@ -113,18 +120,22 @@ def _problems(played: Round) -> list[str]:
     [figures], problems = played.figures, played.problems()
     if played.judgement.acked != RECORDS:
         problems.append(f"{played.judgement.acked:,} of {RECORDS:,} records were acknowledged")
-    lag = figures.loop_lag
-    if lag is None:
-        problems.append(f"no loop lag: {figures.why_not['loop_lag']}")
-    elif lag.work_p99_ms > LAG_P99_MS_MAX:
-        problems.append(
-            f"the loop's own work makes it {lag.work_p99_ms:.1f} ms late at p99; allowed are {LAG_P99_MS_MAX:.0f} ms"
-        )
     if figures.memory.growth_mib > GROWTH_MIB_MAX:
         problems.append(
             f"memory grew by {figures.memory.growth_mib:.1f} MiB; allowed are {GROWTH_MIB_MAX:.0f}"
         )
     return problems
+
+
+def _late(figures: RoundFigures) -> list[str]:
+    lag = figures.loop_lag
+    if lag is None:
+        return [f"no loop lag: {figures.why_not['loop_lag']}"]
+    if lag.work_p99_ms <= LAG_P99_MS_MAX:
+        return []
+    return [
+        f"the loop's own work makes it {lag.work_p99_ms:.1f} ms late at p99; allowed are {LAG_P99_MS_MAX:.0f} ms"
+    ]
 
 
 HEAD = (

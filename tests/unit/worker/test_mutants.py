@@ -17,6 +17,8 @@ from systest.workloads.stream import Placement
 
 SpecOf = Callable[..., ProduceSpec]
 RECORDS = 1_000
+FEW = 98
+"""Sent before any report can come: a library is asked for reports once in 100 records, or between two turns of the loop."""
 PLACEMENTS = {
     Placement.PARTITION: {"placement": Placement.PARTITION, "headers": True},
     Placement.KEY: {"placement": Placement.KEY, "keys": 50},
@@ -45,9 +47,33 @@ def test_mutant__on_a_real_broker__has_its_own_defect_alone(
         client={"partitioner": "murmur2_random"},
         work={"warmup_s": 0.0, "duration_s": 5.0, "records_max": RECORDS},
     )
+    found = anomalies_of(spec, workers, read_spec_of)
+    assert found == ([mutant] if mutant else [])
+
+
+@pytest.mark.parametrize("strategy", MUTABLE)
+def test_lost_write__all_sent_before_the_first_report__is_there_all_the_same(
+    workers: Any,
+    spec_of: SpecOf,
+    read_spec_of: Callable[[ProduceSpec], Any],
+    strategy: str,
+) -> None:
+    spec = spec_of(
+        strategy,
+        f"window:{FEW}",
+        mutant="lost-write",
+        stream=PLACEMENTS[Placement.PARTITION],
+        work={"warmup_s": 0.0, "duration_s": 5.0, "records_max": FEW},
+    )
+    assert anomalies_of(spec, workers, read_spec_of) == ["lost-write"]
+
+
+def anomalies_of(
+    spec: ProduceSpec, workers: Any, read_spec_of: Callable[[ProduceSpec], Any]
+) -> list[str]:
     ended = workers.run(spec)
     assert ended.status == 0, ended.stderr
-    assert ended.summary.records == RECORDS
+    assert ended.summary.records == spec.workload.records_max
     reading = read_spec_of(spec)
     assert workers.run(reading).status == 0
     judgement = judge(
@@ -55,7 +81,7 @@ def test_mutant__on_a_real_broker__has_its_own_defect_alone(
         load_log(Path(reading.directory)),
         Expectation(idempotent=True, murmur2_keys=True),
     )
-    assert [anomaly.kind.value for anomaly in judgement.anomalies] == ([mutant] if mutant else [])
+    return [anomaly.kind.value for anomaly in judgement.anomalies]
 
 
 @pytest.mark.parametrize("mutant", ["reorder", "wrong-future"])
