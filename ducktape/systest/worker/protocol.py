@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import enum
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import ClassVar
@@ -120,10 +121,24 @@ class Summary:
     first_measured: int
     measured_from_ns: int
     measured_to_ns: int
-    code_path: CodePath | None  # None for a reader
+    code_path: CodePath | None
     resources: Resources
     lag_ns: tuple[int, ...] | None
     lag_work_ns: tuple[int, ...] | None
+
+    @classmethod
+    def without_warm_up(cls, records: int, began_ns: int, resources: Resources) -> Summary:
+        """Of a worker that is no strategy: it measures itself from its beginning until now."""
+        return cls(
+            records=records,
+            first_measured=0,
+            measured_from_ns=began_ns,
+            measured_to_ns=time.perf_counter_ns(),
+            code_path=None,
+            resources=resources,
+            lag_ns=None,
+            lag_work_ns=None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,16 +82,7 @@ def read(spec: ReadSpec, emit: Callable[[Event], None]) -> Summary:
                 emit(Progress(now_s - began_s, rows, 0))
     facts = {"log_start": reading.log_start, "log_end": reading.log_end, "isolation": spec.isolation}
     Manifest("log", rows, LOG_COLUMNS, facts).write(Path(spec.directory))
-    return Summary(
-        records=rows,
-        first_measured=0,
-        measured_from_ns=began_ns,
-        measured_to_ns=time.perf_counter_ns(),
-        code_path=None,
-        resources=meter.end(),
-        lag_ns=None,
-        lag_work_ns=None,
-    )
+    return Summary.without_warm_up(rows, began_ns, meter.end())
 
 
 class _Reading:

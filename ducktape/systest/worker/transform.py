@@ -77,16 +77,7 @@ def transform(spec: TransformSpec, emit: Callable[[Event], None]) -> Summary:
         raise WorkerEnded(f"{type(fatal).__name__}: {fatal.args[0].str()}") from fatal
     finally:
         source.close()
-    return Summary(
-        records=records,
-        first_measured=0,
-        measured_from_ns=began_ns,
-        measured_to_ns=time.perf_counter_ns(),
-        code_path=None,
-        resources=meter.end(),
-        lag_ns=None,
-        lag_work_ns=None,
-    )
+    return Summary.without_warm_up(records, began_ns, meter.end())
 
 
 class _Transformer:

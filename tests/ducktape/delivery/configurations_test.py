@@ -6,9 +6,10 @@ the producer takes (PRODUCER's rule 8); memory that does not grow with the numbe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from statistics import median
 
 from ducktape.mark.resource import cluster
 
@@ -25,6 +26,8 @@ RECORDS = 1_000_000
 WORK = Workload("saturate", in_flight=SATURATE_IN_FLIGHT, duration_s=180.0, warmup_s=0.5, records_max=RECORDS)
 LAG_P99_MS_MAX = 10.0
 """Of the loop's own work: on two cores that the broker shares, the machine adds as much again by what else it runs."""
+ATTEMPTS = 3
+"""For a configuration that is late at first: its median counts. A round takes 3 s, so six late timers are its p99."""
 GROWTH_MIB_MAX = 16.0
 """After the warm-up. Anything kept of each record would be more: the smallest object of all takes 16 bytes."""
 
@@ -62,7 +65,7 @@ CONFIGURATIONS = (
     *(Configuration(*each, 5, "lz4", Loop.ASYNCIO_DEBUG) for each in DELIVERIES),
     *(Configuration(*each, 0, "none", Loop.UVLOOP) for each in DELIVERIES),
 )
-WARM_UP = CONFIGURATIONS[:2] * 3
+WARM_UP = tuple(each for each in CONFIGURATIONS if each.linger_ms == 0 and each.loop is Loop.ASYNCIO)
 FEW = (
     Configuration("0", False, 0, "none"),
     Configuration("all", True, 5, "lz4", Loop.ASYNCIO_DEBUG),
@@ -75,27 +78,30 @@ class ConfigurationsTest(SystemTest):
     @cluster(num_nodes=3)
     def test_configurations__a_million_records_each__verified_on_time_and_in_flat_memory(self) -> None:
         player = self.rounds_on(self.start_broker(performance=True))
-        # Until the JVM has compiled what it runs most, with either codec, its compiler wants one of two cores.
+        # Until the JVM has compiled what small batches make it run, its compiler wants one of two cores.
         for configuration in WARM_UP:
             player.play(configuration.plan()).assert_held()
-        self._hold(player, CONFIGURATIONS, _late)
+        self._hold(player, CONFIGURATIONS, on_time=True)
 
     @cluster(num_nodes=3)
     def test_configurations__the_two_furthest_apart__verified_in_flat_memory(self) -> None:
-        self._hold(self.rounds_on(self.start_broker()), FEW)
+        self._hold(self.rounds_on(self.start_broker()), FEW, on_time=False)
 
-    def _hold(
-        self,
-        player: RoundPlayer,
-        configurations: Sequence[Configuration],
-        *judges: Callable[[RoundFigures], list[str]],
-    ) -> None:
+    def _hold(self, player: RoundPlayer, configurations: Sequence[Configuration], on_time: bool) -> None:
         lines, problems = [HEAD], []
         for configuration in configurations:
-            played, machine = _play(player, configuration)
-            lines.append(_line(configuration, played, machine))
-            say(lines[-1])
-            found = [*_problems(played), *(each for judge in judges for each in judge(played.figures[0]))]
+            found: list[str] = []
+            late_ms: list[float] = []
+            while not late_ms or (on_time and len(late_ms) < ATTEMPTS and late_ms[0] > LAG_P99_MS_MAX):
+                played, machine = _play(player, configuration)
+                lines.append(_line(configuration, played, machine))
+                say(lines[-1])
+                found += _problems(played)
+                late_ms.append(_lateness_ms(played))
+            if on_time and (p99_ms := median(late_ms)) > LAG_P99_MS_MAX:
+                found.append(
+                    f"the loop's own work made it {p99_ms:.1f} ms late at p99, {LAG_P99_MS_MAX:.0f} are allowed"
+                )
             problems += [f"{configuration}: {problem}" for problem in found]
         (results_dir(self.test_context) / "configurations.txt").write_text("\n".join(lines) + "\n", "utf-8")
         assert not problems, "\n".join(problems)
@@ -127,15 +133,10 @@ def _problems(played: Round) -> list[str]:
     return problems
 
 
-def _late(figures: RoundFigures) -> list[str]:
-    lag = figures.loop_lag
-    if lag is None:
-        return [f"no loop lag: {figures.why_not['loop_lag']}"]
-    if lag.work_p99_ms <= LAG_P99_MS_MAX:
-        return []
-    return [
-        f"the loop's own work makes it {lag.work_p99_ms:.1f} ms late at p99; allowed are {LAG_P99_MS_MAX:.0f} ms"
-    ]
+def _lateness_ms(played: Round) -> float:
+    [figures] = played.figures
+    assert figures.loop_lag is not None, figures.why_not["loop_lag"]
+    return figures.loop_lag.work_p99_ms
 
 
 HEAD = (

@@ -13,7 +13,7 @@ from systest.workloads.stream import Placement
 from systest.workloads.workload import Workload, workload_named
 
 SHORT = Workload("window:2000", in_flight=2_000, duration_s=0.5, warmup_s=0.1, records_max=60_000)
-BRIEF = Workload("window:500", in_flight=500, duration_s=0.2, warmup_s=0.0, records_max=3_000)
+FEW = Workload("window:500", in_flight=500, duration_s=10.0, warmup_s=0.0, records_max=3_000)
 
 
 class DeliveryTest(SystemTest):
@@ -68,11 +68,11 @@ class MutantTest(SystemTest):
         for mutant in MUTANTS:
             plan = RoundPlan(
                 strategy,
-                BRIEF,
+                FEW,
                 mutant=mutant,
                 placement=Placement.PARTITION,
                 identify_reports=True,
-                drain_s=2.0,
+                drain_s=5.0,
             )
             found[mutant] = [anomaly.kind.value for anomaly in player.play(plan).judgement.anomalies]
-        assert found == {mutant: [mutant] for mutant in MUTANTS}
+        assert found == {mutant: [mutant] for mutant in MUTANTS}, found

@@ -39,7 +39,7 @@ class FullDiskTest(Test):  # type: ignore[misc]  # ducktape has no types
             assert run.returncode == 2, said
             (sentence,) = said[1].splitlines()
             assert f"{disk.directory} has 0.1 GiB free and a run needs 2" in sentence, sentence
-            assert said[0] == ""
+            assert said[0] == "", said
         assert time.monotonic() - began_s < AT_ONCE_S
 
     @cluster(num_nodes=0)

@@ -37,7 +37,7 @@ class CredentialsTest(Test):  # type: ignore[misc]  # ducktape has no types
             assert done.returncode == 0, done.stderr
             assert all(f"{name}: " in done.stdout for name in STRATEGIES), done.stdout
             assert done.stdout.count("all found in the log, no anomaly") == len(STRATEGIES), done.stdout
-            assert "SASL_PLAINTEXT" in done.stdout
+            assert "SASL_PLAINTEXT" in done.stdout, done.stdout
             assert_untold(kafka, Path(directory, "results"), done)
 
     @cluster(num_nodes=1)
@@ -62,7 +62,7 @@ class CredentialsTest(Test):  # type: ignore[misc]  # ducktape has no types
             done = run(kafka, Path(directory), {**kafka.client_properties(), **wrong})
             took_s = time.monotonic() - began_s
         assert done.returncode == 2, done
-        assert done.stdout == ""
+        assert done.stdout == "", done.stdout
         (sentence,) = done.stderr.splitlines()
         return sentence, took_s
 

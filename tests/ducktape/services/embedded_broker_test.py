@@ -49,10 +49,10 @@ class EmbeddedBrokerTest(Test):  # type: ignore[misc]  # ducktape has no types
         broker.stop_node(node)
         client.produce(1)
         client.send(0)
-        assert client.reported == [(0, None)]
+        assert client.reported == [(0, None)], client.reported
         broker.restart_node(node)
         assert client.producer.flush(LIMIT_S) == 0
-        assert client.reported == [(0, None), (1, None)]
+        assert client.reported == [(0, None), (1, None)], client.reported
         broker.assert_alive()
 
     @cluster(num_nodes=1)
@@ -67,7 +67,7 @@ class EmbeddedBrokerTest(Test):  # type: ignore[misc]  # ducktape has no types
         broker.track_requests()
         broker.fail_requests(Api.PRODUCE, [KafkaError.MSG_SIZE_TOO_LARGE])
         client.send(1)
-        assert client.reported[-1] == (1, KafkaError.MSG_SIZE_TOO_LARGE)
+        assert client.reported[-1] == (1, KafkaError.MSG_SIZE_TOO_LARGE), client.reported
         assert [each.broker_id for each in broker.requests() if each.api == Api.PRODUCE] == [2]
 
     @cluster(num_nodes=1)

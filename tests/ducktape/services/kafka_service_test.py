@@ -92,7 +92,7 @@ def produce(kafka: KafkaService, first: int) -> None:
             TOPIC, str(number).encode(), on_delivery=lambda error, _: error and failed.append(error)
         )
     assert producer.flush(30) == 0
-    assert failed == []
+    assert failed == [], failed
 
 
 def consume(kafka: KafkaService, expected: int) -> int:

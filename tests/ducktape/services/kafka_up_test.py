@@ -32,7 +32,7 @@ class KafkaUpTest(Test):  # type: ignore[misc]  # ducktape has no types
                 assert client["bootstrap.servers"] == f"{ADDRESS}:{port},{ADDRESS}:{port + 1}"
                 produce(client)
                 up.send_signal(signal.SIGINT)
-                assert up.wait(END_LIMIT_S) == 0
+                assert (status := up.wait(END_LIMIT_S)) == 0, status
             assert list(Path(directory).iterdir()) == []
         assert are_free(port, 2)
 
@@ -70,7 +70,7 @@ def produce(client: dict[str, str]) -> None:
     producer = Producer(client)
     producer.produce("try", b"hello", on_delivery=lambda error, _: error and failed.append(error))
     assert producer.flush(FLUSH_LIMIT_S) == 0
-    assert failed == []
+    assert failed == [], failed
 
 
 def free_ports(count: int) -> int:

@@ -152,4 +152,4 @@ class TransactionMutantTest(SystemTest):
                     run.process.kill()
                 work.finish(work.start())
                 found[mutant] = [anomaly.kind.value for anomaly in work.read_back().judgement.anomalies]
-        assert found == {mutant: [mutant] for mutant in plans}
+        assert found == {mutant: [mutant] for mutant in plans}, found

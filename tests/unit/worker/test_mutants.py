@@ -18,7 +18,7 @@ from systest.workloads.stream import Placement
 SpecOf = Callable[..., ProduceSpec]
 RECORDS = 1_000
 FEW = 98
-"""Sent before any report can come: a library is asked for reports once in 100 records, or between two turns of the loop."""
+"""Sent before any report can come: a library is asked for them once in 100 records, or at the loop's next turn."""
 PLACEMENTS = {
     Placement.PARTITION: {"placement": Placement.PARTITION, "headers": True},
     Placement.KEY: {"placement": Placement.KEY, "keys": 50},
@@ -68,9 +68,7 @@ def test_lost_write__all_sent_before_the_first_report__is_there_all_the_same(
     assert anomalies_of(spec, workers, read_spec_of) == ["lost-write"]
 
 
-def anomalies_of(
-    spec: ProduceSpec, workers: Any, read_spec_of: Callable[[ProduceSpec], Any]
-) -> list[str]:
+def anomalies_of(spec: ProduceSpec, workers: Any, read_spec_of: Callable[[ProduceSpec], Any]) -> list[str]:
     ended = workers.run(spec)
     assert ended.status == 0, ended.stderr
     assert ended.summary.records == spec.workload.records_max
