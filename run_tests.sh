@@ -15,5 +15,5 @@ step() {
 step "lint" "$python" -m ruff check .
 step "format" "$python" -m ruff format --check .
 step "types" "$python" -m mypy
-step "unit tests" "$python" -m pytest tests/unit
+step "unit tests" "$python" -m pytest tests/unit --numprocesses logical --maxprocesses 4
 step "system tests, quick form" "$python" -m systest run tests/ducktape/quick.yml
