@@ -43,13 +43,15 @@ class TransformPlan:
     Args:
         records: of the input.
         partitions: of input and output.
-        records_max, hold_s, fail_every, mutant: see `TransformSpec`.
+        shared, records_max, hold_s, fail_every, mutant: see `TransformSpec`. Workers that share the partitions have a
+            transactional.id each, others are twins.
         isolation: how the output is read back as what a reader was shown; another than read_committed is a mutant.
         client: settings on top of `bootstrap.servers` and `transactional.id`.
     """
 
     records: int = 20_000
     partitions: int = 4
+    shared: bool = False
     records_max: int = 1_000
     hold_s: float = 0.1
     fail_every: int = 0
@@ -129,7 +131,7 @@ class Transformation:
             self._broker.delete_topic(topic)
 
     def start(self, worker: int = 0, hold_s: float | None = None) -> WorkerRun:
-        """Starts a worker on its node; all have the same transactional.id. Its former run there must have ended.
+        """Starts a worker on its node. Its former run there must have ended.
 
         Args:
             worker: which one.
@@ -143,9 +145,10 @@ class Transformation:
             group=self.group,
             client={
                 **self._connection(),
-                "transactional.id": f"systest-{self._run_id}",
+                "transactional.id": f"systest-{self._run_id}" + (f"-{worker}" if plan.shared else ""),
                 **(plan.client or {}),
             },
+            shared=plan.shared,
             records_max=plan.records_max,
             hold_s=plan.hold_s if hold_s is None else hold_s,
             fail_every=plan.fail_every,

@@ -164,6 +164,15 @@ class WorkerRun:
             time.sleep(_POLL_S / 10)
         return self.summary
 
+    def pause(self) -> None:
+        """SIGSTOP: it does and says nothing until `resume`."""
+        self.process.signal("STOP")
+
+    def resume(self) -> None:
+        """SIGCONT after `pause`; its silence until now was not its own."""
+        self.process.signal("CONT")
+        self._heard_s = time.monotonic()
+
     def discard(self) -> None:
         """Ends the worker if it runs, and removes its history; its logs stay for collection."""
         self.process.kill()

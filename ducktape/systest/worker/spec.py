@@ -96,6 +96,7 @@ class TransformSpec:
         output: the records to write.
         group: the consumer group whose offsets say how far the work has come.
         client: client configuration as in `ProduceSpec`, for producer and consumer both; `transactional.id` too.
+        shared: whether other workers of the group share the partitions by subscription, or all are this worker's.
         records_max: of a transaction.
         hold_s: how long each transaction stays `written` before it is committed, for faults to hit it.
         fail_every: the transformation of each such transaction, by number, fails, in turn once it is written and
@@ -109,6 +110,7 @@ class TransformSpec:
     output: RecordStream
     group: str
     client: Mapping[str, Setting]
+    shared: bool
     records_max: int
     hold_s: float
     fail_every: int

@@ -4,7 +4,9 @@ One transaction after the other: some records of the input, their transformation
 that come next, all or nothing. After an abort it reads the same records again; killed, it begins where the last
 commit left the group's offsets, which it asks for only after `init_transactions` has settled what it left.
 
-The partitions are its own, by assignment: what keeps a twin out is the transactional.id alone.
+The partitions are its own, by assignment, and what keeps a twin out is the transactional.id alone. Or it shares them
+with other workers of the group, each with a transactional.id of its own: the group says who reads which, and its
+generation, sent with the offsets, keeps a worker out of partitions that others have by now.
 
 A mutant is named after the anomaly that it must be caught as, once the worker is killed at the wrong moment:
 
@@ -14,11 +16,12 @@ A mutant is named after the anomaly that it must be caught as, once the worker i
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import os
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import confluent_kafka
@@ -36,7 +39,7 @@ from systest.worker.protocol import (
     TransactionTold,
 )
 from systest.worker.resources import ResourceMeter
-from systest.worker.spec import TransformSpec
+from systest.worker.spec import Setting, TransformSpec
 from systest.workloads.stream import IDENTITY, INTACT_CRC
 
 LOST_COMMIT, DUPLICATE = MUTANTS = ("lost-commit", "duplicate")
@@ -70,7 +73,7 @@ def transform(spec: TransformSpec, emit: Callable[[Event], None]) -> Summary:
     meter = ResourceMeter(held_bytes=0)
     meter.begin()
     began_ns = time.perf_counter_ns()
-    source = _Source(spec)
+    source = _Shared(spec) if spec.shared else _Owned(spec)
     try:
         records = asyncio.run(_Transformer(spec, source, emit).run())
     except FatalTransactionError as fatal:
@@ -91,9 +94,9 @@ class _Transformer:
         try:
             async with AIOProducer(self._spec.client) as producer:
                 await producer.init_transactions(_CALL_LIMIT_S)
-                await asyncio.to_thread(self._source.go_to_committed)
+                await asyncio.to_thread(self._source.begin)
                 number = 0
-                while not self._source.is_at_end():
+                while not await asyncio.to_thread(self._source.is_at_end):
                     if batch := await asyncio.to_thread(self._source.read):
                         await self._transact(producer, number, batch)
                         number += 1
@@ -157,14 +160,12 @@ class _Transformer:
             self._emit(Progress(time.monotonic() - began_s, self._committed, 0))
 
 
-class _Source:
-    """The input topic, all its partitions, read from where the group's offsets say."""
+class _Source(abc.ABC):
+    """The input topic, read from where the group's offsets say."""
 
-    def __init__(self, spec: TransformSpec) -> None:
+    def __init__(self, spec: TransformSpec, settings: Mapping[str, Setting]) -> None:
         self._topic, self._records_max = spec.source.topic, spec.records_max
         self._partitions = range(spec.source.partitions)
-        self._position: dict[int, int] = {}
-        self._end: dict[int, int] = {}
         client = {name: value for name, value in spec.client.items() if name not in _PRODUCER_ONLY}
         self._consumer = Consumer(
             {
@@ -174,35 +175,17 @@ class _Source:
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
-                "auto.offset.reset": "error",
+                **settings,
             }
         )
 
-    def go_to_committed(self) -> None:
-        asked = [TopicPartition(self._topic, partition) for partition in self._partitions]
-        for found in self._committed(asked):
-            start, end = self._consumer.get_watermark_offsets(found, _CALL_LIMIT_S)
-            self._position[found.partition] = found.offset if found.offset >= 0 else start
-            self._end[found.partition] = end
-        self._consumer.assign(
-            [TopicPartition(self._topic, partition, offset) for partition, offset in self._position.items()]
-        )
+    @abc.abstractmethod
+    def begin(self) -> None:
+        """Asks where the group is. Its end is what the topic's end is now."""
 
-    def _committed(self, asked: list[TopicPartition]) -> list[TopicPartition]:
-        """Asked until a coordinator has loaded and no transaction is about to change the answer."""
-        deadline_s = time.monotonic() + _CALL_LIMIT_S
-        while True:
-            try:
-                found: list[TopicPartition] = self._consumer.committed(asked, _CALL_LIMIT_S)
-            except KafkaException:
-                if time.monotonic() > deadline_s:
-                    raise
-                time.sleep(_PAUSE_S)
-            else:
-                return found
-
+    @abc.abstractmethod
     def is_at_end(self) -> bool:
-        return all(self._position[partition] >= end for partition, end in self._end.items())
+        """Whether nothing is left to be read."""
 
     def read(self) -> list[Any]:
         """Some records, in order; none if none came in time. Raises KafkaException."""
@@ -213,14 +196,11 @@ class _Source:
                 batch.append(message)
             elif not error.retriable():
                 raise KafkaException(error)
-        self._position.update({place.partition: place.offset for place in _next_offsets(batch)})
         return batch
 
     def go_back(self, batch: Sequence[Any]) -> None:
         """Read these again: their transformations were not committed."""
-        first = {message.partition(): message.offset() for message in reversed(batch)}
-        self._position.update(first)
-        for partition, offset in first.items():
+        for partition, offset in _first_offsets(batch).items():
             self._consumer.seek(TopicPartition(self._topic, partition, offset))
 
     def group_metadata(self) -> Any:
@@ -233,10 +213,100 @@ class _Source:
     def close(self) -> None:
         self._consumer.close()
 
+    def _all_partitions(self) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition) for partition in self._partitions]
+
+    def _bounds(self, partition: int) -> tuple[int, int]:
+        """Its first offset, and the one behind its last."""
+        start, end = self._consumer.get_watermark_offsets(
+            TopicPartition(self._topic, partition), _CALL_LIMIT_S
+        )
+        return start, end
+
+
+class _Owned(_Source):
+    """All partitions, by assignment."""
+
+    def __init__(self, spec: TransformSpec) -> None:
+        super().__init__(spec, {"auto.offset.reset": "error"})
+        self._position: dict[int, int] = {}
+        self._end: dict[int, int] = {}
+
+    def begin(self) -> None:
+        for found in self._committed():
+            start, end = self._bounds(found.partition)
+            self._position[found.partition] = found.offset if found.offset >= 0 else start
+            self._end[found.partition] = end
+        self._consumer.assign(
+            [TopicPartition(self._topic, partition, offset) for partition, offset in self._position.items()]
+        )
+
+    def _committed(self) -> list[TopicPartition]:
+        """Asked until a coordinator has loaded and no transaction is about to change the answer."""
+        deadline_s = time.monotonic() + _CALL_LIMIT_S
+        while True:
+            try:
+                found: list[TopicPartition] = self._consumer.committed(self._all_partitions(), _CALL_LIMIT_S)
+            except KafkaException:
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(_PAUSE_S)
+            else:
+                return found
+
+    def is_at_end(self) -> bool:
+        return all(self._position[partition] >= end for partition, end in self._end.items())
+
+    def read(self) -> list[Any]:
+        batch = super().read()
+        self._position.update({place.partition: place.offset for place in _next_offsets(batch)})
+        return batch
+
+    def go_back(self, batch: Sequence[Any]) -> None:
+        self._position.update(_first_offsets(batch))
+        super().go_back(batch)
+
+
+class _Shared(_Source):
+    """The partitions that the group gives to this member, by subscription."""
+
+    def __init__(self, spec: TransformSpec) -> None:
+        super().__init__(spec, {"auto.offset.reset": "earliest", **_SOON_MISSED})
+        self._end: dict[int, int] = {}
+        self._is_idle = False
+
+    def begin(self) -> None:
+        self._end = {partition: self._bounds(partition)[1] for partition in self._partitions}
+        self._consumer.subscribe([self._topic])
+
+    def is_at_end(self) -> bool:
+        """Whether the whole group is there, by its committed offsets. Asked only while there is nothing to do."""
+        if not self._is_idle:
+            return False
+        try:
+            found = self._consumer.committed(self._all_partitions(), _BATCH_WAIT_S)
+        except KafkaException:  # a transaction is about to change them, or the coordinator is on its way
+            return False
+        return all(place.offset >= self._end[place.partition] for place in found)
+
+    def read(self) -> list[Any]:
+        batch = super().read()
+        self._is_idle = not batch
+        return batch
+
 
 _PRODUCER_ONLY = frozenset(
     {"transactional.id", "transaction.timeout.ms", "acks", "enable.idempotence", "linger.ms", "batch.size"}
 )
+
+
+_SOON_MISSED = {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 500}
+"""A member that died; Kafka's brokers allow no shorter session by default."""
+
+
+def _first_offsets(batch: Sequence[Any]) -> dict[int, int]:
+    """For each partition the first offset in the batch."""
+    return {message.partition(): message.offset() for message in reversed(batch)}
 
 
 def _next_offsets(batch: Sequence[Any]) -> list[TopicPartition]:

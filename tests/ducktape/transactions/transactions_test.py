@@ -19,10 +19,15 @@ from systest.worker.protocol import TransactionState
 from systest.worker.transform import DUPLICATE, LOST_COMMIT
 
 KILLS = 4
+GROUP_KILLS = 2
 SOON_GIVEN_UP = {"transaction.timeout.ms": 20_000}
 HOLD_S = 0.3
 LONG_HOLD_S = 20.0
 """Far longer than a twin needs to start and to take over."""
+SLEEP_S = 7.0
+"""Longer than a group waits for a member."""
+TAKEN_OVER = 100
+"""Transactions within which a member has read on in every partition that it was given."""
 STOP_S = 8.0
 """Longer than a broker needs to stop."""
 STEP_LIMIT_S = 60.0
@@ -56,6 +61,40 @@ class TransactionsTest(SystemTest):
             work.read_back().assert_exactly_once()
 
     @cluster(num_nodes=3)
+    def test_member_of_a_group__killed_and_started_anew_amid_transactions__every_record_once(self) -> None:
+        """The group takes its partitions away, and gives it some again, while the other member is amid transactions."""
+        plan = TransformPlan(shared=True, hold_s=HOLD_S, records_max=200)
+        with self.transformation(plan, workers=2) as work:
+            first, other = work.start(0), work.start(1)
+            for _ in range(GROUP_KILLS):
+                for run in (other, first):
+                    run.await_transactions(2, TransactionState.WRITTEN, STEP_LIMIT_S)
+                first.process.kill()
+                first = work.start(0)
+            for run in (first, other):
+                work.finish(run)
+                assert run.transactions, f"{run.title} was given no partition, so nothing was shared"
+            work.read_back().assert_exactly_once()
+
+    @cluster(num_nodes=3)
+    def test_member_of_a_group__sleeps_past_its_session__every_record_once(self) -> None:
+        """It wakes in the belief that its partitions are still its own, while the other member has read on in them."""
+        plan = TransformPlan(records=100_000, shared=True, hold_s=0.0, records_max=100, client=SOON_GIVEN_UP)
+        with self.transformation(plan, workers=2) as work:
+            sleeper, other = work.start(0), work.start(1)
+            for run in (other, sleeper):
+                run.await_transactions(2, TransactionState.COMMITTED, STEP_LIMIT_S)
+            sleeper.pause()
+            time.sleep(SLEEP_S)
+            other.await_transactions(TAKEN_OVER, TransactionState.COMMITTED, STEP_LIMIT_S)
+            sleeper.resume()
+            errors = self.finish_supervised(work, sleeper)
+            work.finish(other)
+            work.read_back().assert_exactly_once()
+            refused = [told for told in sleeper.transactions if told.state is TransactionState.ABORTED]
+            assert refused or errors, "it slept between two transactions, so nobody had to keep it out"
+
+    @cluster(num_nodes=3)
     def test_twin__starts_while_the_first_works__the_first_is_fenced(self) -> None:
         with self.transformation(TransformPlan(records=10_000, hold_s=HOLD_S), workers=2) as work:
             first = work.start(0, hold_s=LONG_HOLD_S)
@@ -71,10 +110,10 @@ class TransactionsTest(SystemTest):
         with self.transformation(TransformPlan(records=10_000, hold_s=HOLD_S), workers=2) as work:
             first = work.start(0)
             first.await_transactions(2, TransactionState.WRITTEN, STEP_LIMIT_S)
-            first.process.signal("STOP")
+            first.pause()
             twin = work.start(1)
             twin.await_transactions(2, TransactionState.COMMITTED, STEP_LIMIT_S)
-            first.process.signal("CONT")
+            first.resume()
             self.await_fenced(work, first)
             work.finish(twin)
             work.read_back(fenced=first).assert_exactly_once()
@@ -124,9 +163,11 @@ class TransactionsTest(SystemTest):
             self.finish_supervised(work, run)
             work.read_back().assert_exactly_once()
 
-    def finish_supervised(self, work: Transformation, run: WorkerRun) -> None:
-        for error in work.finish_supervised(run):
+    def finish_supervised(self, work: Transformation, run: WorkerRun) -> list[str]:
+        errors = work.finish_supervised(run)
+        for error in errors:
             self.logger.info("the worker was started anew after: %s", error)
+        return errors
 
 
 class TransactionMutantTest(SystemTest):

@@ -38,6 +38,7 @@ def transform_spec(workers: Any, spec_of: SpecOf) -> TransformSpec:
         output=replace(fill.stream, producer=1, topic=f"{topic}-output"),
         group=topic,
         client={"bootstrap.servers": fill.client["bootstrap.servers"], "transactional.id": topic},
+        shared=False,
         records_max=500,
         hold_s=0.0,
         fail_every=0,
