@@ -16,16 +16,14 @@ A mutant is named after the anomaly that it must be caught as, once the worker i
 
 from __future__ import annotations
 
-import abc
 import asyncio
 import os
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import confluent_kafka
-from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from producer import AbortableTransactionError, AIOProducer, FatalTransactionError
 from systest.strategies.base import CannotRun
@@ -39,14 +37,13 @@ from systest.worker.protocol import (
     TransactionTold,
 )
 from systest.worker.resources import ResourceMeter
-from systest.worker.spec import Setting, TransformSpec
+from systest.worker.source import Owned, Shared, Source, next_offsets
+from systest.worker.spec import TransformSpec
 from systest.workloads.stream import IDENTITY, INTACT_CRC
 
 LOST_COMMIT, DUPLICATE = MUTANTS = ("lost-commit", "duplicate")
 _CALL_LIMIT_S = 30.0
-_BATCH_WAIT_S = 0.2
 _PROGRESS_S = 1.0
-_PAUSE_S = 0.1
 
 
 class TransformFailed(Exception):
@@ -73,7 +70,7 @@ def transform(spec: TransformSpec, emit: Callable[[Event], None]) -> Summary:
     meter = ResourceMeter(held_bytes=0)
     meter.begin()
     began_ns = time.perf_counter_ns()
-    source = _Shared(spec) if spec.shared else _Owned(spec)
+    source = Shared(spec) if spec.shared else Owned(spec)
     try:
         records = asyncio.run(_Transformer(spec, source, emit).run())
     except FatalTransactionError as fatal:
@@ -84,7 +81,7 @@ def transform(spec: TransformSpec, emit: Callable[[Event], None]) -> Summary:
 
 
 class _Transformer:
-    def __init__(self, spec: TransformSpec, source: _Source, emit: Callable[[Event], None]) -> None:
+    def __init__(self, spec: TransformSpec, source: Source, emit: Callable[[Event], None]) -> None:
         self._spec, self._source, self._emit = spec, source, emit
         self._value_of = spec.output.value_maker()
         self._committed = 0
@@ -139,7 +136,7 @@ class _Transformer:
 
     async def _send_offsets(self, producer: AIOProducer, batch: Sequence[Any]) -> None:
         if self._spec.mutant is None:
-            await producer.send_offsets_to_transaction(_next_offsets(batch), self._source.group_metadata())
+            await producer.send_offsets_to_transaction(next_offsets(batch), self._source.group_metadata())
 
     def _fails(self, number: int) -> bool:
         return self._spec.fail_every > 0 and number % self._spec.fail_every == 0
@@ -158,161 +155,6 @@ class _Transformer:
         while True:
             await asyncio.sleep(_PROGRESS_S)
             self._emit(Progress(time.monotonic() - began_s, self._committed, 0))
-
-
-class _Source(abc.ABC):
-    """The input topic, read from where the group's offsets say."""
-
-    def __init__(self, spec: TransformSpec, settings: Mapping[str, Setting]) -> None:
-        self._topic, self._records_max = spec.source.topic, spec.records_max
-        self._partitions = range(spec.source.partitions)
-        client = {name: value for name, value in spec.client.items() if name not in _PRODUCER_ONLY}
-        self._consumer = Consumer(
-            {
-                **client,
-                "group.id": spec.group,
-                # Committed offsets that a transaction is about to change are waited for, too.
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                **settings,
-            }
-        )
-
-    @abc.abstractmethod
-    def begin(self) -> None:
-        """Asks where the group is. Its end is what the topic's end is now."""
-
-    @abc.abstractmethod
-    def is_at_end(self) -> bool:
-        """Whether nothing is left to be read."""
-
-    def read(self) -> list[Any]:
-        """Some records, in order; none if none came in time. Raises KafkaException."""
-        batch = []
-        for message in self._consumer.consume(self._records_max, _BATCH_WAIT_S):
-            error = message.error()
-            if error is None:
-                batch.append(message)
-            elif not error.retriable():
-                raise KafkaException(error)
-        return batch
-
-    def go_back(self, batch: Sequence[Any]) -> None:
-        """Read these again: their transformations were not committed."""
-        for partition, offset in _first_offsets(batch).items():
-            self._consumer.seek(TopicPartition(self._topic, partition, offset))
-
-    def group_metadata(self) -> Any:
-        return self._consumer.consumer_group_metadata()
-
-    def commit(self, batch: Sequence[Any]) -> None:
-        """Commits the offsets behind these, outside of any transaction: only a mutant does that."""
-        self._consumer.commit(offsets=_next_offsets(batch), asynchronous=False)
-
-    def close(self) -> None:
-        self._consumer.close()
-
-    def _all_partitions(self) -> list[TopicPartition]:
-        return [TopicPartition(self._topic, partition) for partition in self._partitions]
-
-    def _bounds(self, partition: int) -> tuple[int, int]:
-        """Its first offset, and the one behind its last."""
-        start, end = self._consumer.get_watermark_offsets(
-            TopicPartition(self._topic, partition), _CALL_LIMIT_S
-        )
-        return start, end
-
-
-class _Owned(_Source):
-    """All partitions, by assignment."""
-
-    def __init__(self, spec: TransformSpec) -> None:
-        super().__init__(spec, {"auto.offset.reset": "error"})
-        self._position: dict[int, int] = {}
-        self._end: dict[int, int] = {}
-
-    def begin(self) -> None:
-        for found in self._committed():
-            start, end = self._bounds(found.partition)
-            self._position[found.partition] = found.offset if found.offset >= 0 else start
-            self._end[found.partition] = end
-        self._consumer.assign(
-            [TopicPartition(self._topic, partition, offset) for partition, offset in self._position.items()]
-        )
-
-    def _committed(self) -> list[TopicPartition]:
-        """Asked until a coordinator has loaded and no transaction is about to change the answer."""
-        deadline_s = time.monotonic() + _CALL_LIMIT_S
-        while True:
-            try:
-                found: list[TopicPartition] = self._consumer.committed(self._all_partitions(), _CALL_LIMIT_S)
-            except KafkaException:
-                if time.monotonic() > deadline_s:
-                    raise
-                time.sleep(_PAUSE_S)
-            else:
-                return found
-
-    def is_at_end(self) -> bool:
-        return all(self._position[partition] >= end for partition, end in self._end.items())
-
-    def read(self) -> list[Any]:
-        batch = super().read()
-        self._position.update({place.partition: place.offset for place in _next_offsets(batch)})
-        return batch
-
-    def go_back(self, batch: Sequence[Any]) -> None:
-        self._position.update(_first_offsets(batch))
-        super().go_back(batch)
-
-
-class _Shared(_Source):
-    """The partitions that the group gives to this member, by subscription."""
-
-    def __init__(self, spec: TransformSpec) -> None:
-        super().__init__(spec, {"auto.offset.reset": "earliest", **_SOON_MISSED})
-        self._end: dict[int, int] = {}
-        self._is_idle = False
-
-    def begin(self) -> None:
-        self._end = {partition: self._bounds(partition)[1] for partition in self._partitions}
-        self._consumer.subscribe([self._topic])
-
-    def is_at_end(self) -> bool:
-        """Whether the whole group is there, by its committed offsets. Asked only while there is nothing to do."""
-        if not self._is_idle:
-            return False
-        try:
-            found = self._consumer.committed(self._all_partitions(), _BATCH_WAIT_S)
-        except KafkaException:  # a transaction is about to change them, or the coordinator is on its way
-            return False
-        return all(place.offset >= self._end[place.partition] for place in found)
-
-    def read(self) -> list[Any]:
-        batch = super().read()
-        self._is_idle = not batch
-        return batch
-
-
-_PRODUCER_ONLY = frozenset(
-    {"transactional.id", "transaction.timeout.ms", "acks", "enable.idempotence", "linger.ms", "batch.size"}
-)
-
-
-_SOON_MISSED = {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 500}
-"""A member that died; Kafka's brokers allow no shorter session by default."""
-
-
-def _first_offsets(batch: Sequence[Any]) -> dict[int, int]:
-    """For each partition the first offset in the batch."""
-    return {message.partition(): message.offset() for message in reversed(batch)}
-
-
-def _next_offsets(batch: Sequence[Any]) -> list[TopicPartition]:
-    """For each partition the offset of the record to read next."""
-    behind = {(message.topic(), message.partition()): message.offset() + 1 for message in batch}
-    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in behind.items()]
 
 
 def _sequence(message: Any) -> int:
