@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 
 from systest import strategies
+from systest.gates import Gate
 from systest.options import RunOptions
 from systest.reports import RoundResult, RunResult, StrategyResult
 from systest.rounds import Round, RoundPlan, RoundPlayer, client_settings
@@ -25,7 +26,9 @@ _WHOLE = 0.95
 Say = Callable[[str], None]
 
 
-def play_comparison(options: RunOptions, broker: Broker, player: RoundPlayer, say: Say) -> RunResult:
+def play_comparison(
+    options: RunOptions, gates: Sequence[Gate], broker: Broker, player: RoundPlayer, say: Say
+) -> RunResult:
     """Every strategy once a round, in an order that chance decides anew for each round.
 
     A round whose checks do not hold is part of the result; one that can't be played to its end raises what
@@ -33,6 +36,7 @@ def play_comparison(options: RunOptions, broker: Broker, player: RoundPlayer, sa
 
     Args:
         options: what the user asked for.
+        gates: what the result is to be judged by.
         broker: a started one.
         player: on that broker.
         say: is told of each round in a line.
@@ -64,6 +68,7 @@ def play_comparison(options: RunOptions, broker: Broker, player: RoundPlayer, sa
         client=client_settings(plans[options.strategies[0]]),
         seed=options.seed,
         yardstick=strategies.YARDSTICK if strategies.YARDSTICK in plans else options.strategies[0],
+        gates=tuple(gates),
         strategies=tuple(
             StrategyResult(name, told[name].ready[0].client, told[name].ready[0].idiom, tuple(rounds))
             for name, rounds in played.items()

@@ -37,6 +37,7 @@ class RunOptions:
         workload: as a user writes it, see `systest.workloads.workload`.
         duration_s: measured time of a round.
         rounds: how often each strategy is measured.
+        gates: file of the gates that a comparison is judged by.
         seed: decides the order of strategies within each round.
 
     Raises:
@@ -52,6 +53,7 @@ class RunOptions:
     workload: str = "saturate"
     duration_s: float = 2.0
     rounds: int = 3
+    gates: str = "tests/ducktape/gates.yml"
     seed: int = field(default_factory=_any_seed)
 
     def __post_init__(self) -> None:

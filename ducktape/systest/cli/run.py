@@ -29,6 +29,7 @@ from systest import comparison, reports, speed
 from systest.cli import disk
 from systest.cli.runner import Runner
 from systest.distribution import DistributionUnavailable, ensure
+from systest.gates import load_gates
 from systest.options import RunOptions, broker_kind
 from systest.progress import say
 from systest.services.broker import BrokerError, BrokerKind
@@ -100,6 +101,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=defaults.rounds,
         help="how often each strategy is measured, interleaved (default: %(default)s)",
     )
+    add(
+        "--gates",
+        metavar="FILE",
+        default=defaults.gates,
+        help="bounds that the comparison must keep to, see docs/gates.md (default: %(default)s)",
+    )
     add("--seed", metavar="N", type=int, help="decides the order within each round (default: a new one)")
 
 
@@ -137,8 +144,15 @@ def _options(args: argparse.Namespace) -> RunOptions:
         workload=args.workload,
         duration_s=args.duration,
         rounds=args.rounds,
+        gates=_gates(Path(args.gates)),
         **({} if args.seed is None else {"seed": args.seed}),
     )
+
+
+def _gates(file: Path) -> str:
+    """The file's path for tests, which read it themselves. Raises GatesError if it can't be judged by."""
+    load_gates(file)
+    return str(file.resolve())
 
 
 def _check_files(rest: argparse.Namespace) -> None:

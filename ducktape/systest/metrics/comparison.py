@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from systest.metrics.figures import RoundFigures
-
-ROUNDS_MIN = 3
-"""Fewer rounds say nothing about noise, so they have no winner."""
+from systest.metrics.interval import ROUNDS_MIN
 
 
 def figure_at(figures: RoundFigures, path: str) -> float | None:

@@ -1,7 +1,9 @@
-"""Reports: a run's result as JSON, and the table of it in a terminal and in Markdown. Pure."""
+"""Reports: a run's result as JSON, the table of it in a terminal and in Markdown, its gates in JUnit's XML. Pure."""
 
+from systest.reports.junit import junit
 from systest.reports.markdown import markdown
 from systest.reports.result import RoundResult, RunResult, StrategyResult
 from systest.reports.terminal import terminal
+from systest.reports.words import gate_failures
 
-__all__ = ["RoundResult", "RunResult", "StrategyResult", "markdown", "terminal"]
+__all__ = ["RoundResult", "RunResult", "StrategyResult", "gate_failures", "junit", "markdown", "terminal"]

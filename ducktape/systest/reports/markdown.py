@@ -21,13 +21,29 @@ def markdown(result: RunResult) -> str:
             cells = [_cell(row, name, result.yardstick) for name in names]
             lines.append(_line([row.metric.label, *cells, words.best(row, len(names))]))
     lines += ["", f"{words.legend(result)} In brackets the least and the most of the rounds.", ""]
-    lines += [*(f"- {line}" for line in words.missing(rows)), "", "## Producers", ""]
+    lines += [*(f"- {line}" for line in words.missing(rows)), "", *_gates(result), "## Producers", ""]
     lines += [f"- `{each.name}`: {each.client}; {each.idiom}" for each in result.strategies]
     lines += ["", "## Read back and checked", ""]
     for each in result.strategies:
         lines.append(f"- `{each.name}`: {words.verification(each)}")
         lines += [f"    - {problem}" for problem in words.problems(each)]
     return "\n".join(lines) + "\n"
+
+
+def _gates(result: RunResult) -> list[str]:
+    if not result.gates:
+        return []
+    lines = [
+        "## Gates",
+        "",
+        _line(["gate", "verdict", "figure", "judged", "why it must hold"]),
+        _line(["---"] * 5),
+    ]
+    for each in words.gates_of_this_run(result):
+        cells = [words.judged_figure(each), words.judged(each), each.gate.reason]
+        lines.append(_line([each.gate.name, each.verdict.value, *(" ".join(cell.split()) for cell in cells)]))
+    lines += ["", *(f"- {line}" for line in words.gates_of_other_runs(result))]
+    return [*lines, "", words.gates_legend(), ""]
 
 
 def _line(cells: list[str]) -> str:

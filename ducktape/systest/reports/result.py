@@ -9,11 +9,12 @@ from typing import Any
 
 from cattrs.preconf.json import make_converter
 
+from systest.gates import Gate, GateVerdict, judge
 from systest.metrics import RoundFigures, Row, compare
 from systest.worker.spec import Setting
 from systest.workloads.workload import Workload
 
-VERSION = 1
+VERSION = 2
 
 _converter = make_converter(forbid_extra_keys=True)
 
@@ -73,6 +74,7 @@ class RunResult:
         client: the client settings that all strategies got, by librdkafka's names.
         seed: of the order of strategies within the rounds.
         yardstick: the strategy that ratios are to.
+        gates: what the figures are judged by.
         strategies: in the order of the table.
     """
 
@@ -86,6 +88,7 @@ class RunResult:
     client: Mapping[str, Setting]
     seed: int
     yardstick: str
+    gates: tuple[Gate, ...]
     strategies: tuple[StrategyResult, ...]
 
     @property
@@ -93,13 +96,18 @@ class RunResult:
         """Whether every check held in every round."""
         return all(each.passed == len(each.rounds) for each in self.strategies)
 
+    def verdicts(self) -> tuple[GateVerdict, ...]:
+        """What became of each gate."""
+        rounds = {each.name: each.rounds for each in self.strategies}
+        return tuple(judge(gate, self.workload.name, rounds) for gate in self.gates)
+
     def rows(self) -> tuple[Row, ...]:
         """The table."""
         rounds = {each.name: [one.figures for one in each.rounds] for each in self.strategies}
         return compare(rounds, self.yardstick, is_open=self.workload.rate_per_s is not None)
 
     def to_json(self) -> str:
-        """The table for whoever only reads, then everything that it was made of."""
+        """The verdicts and the table for whoever only reads, then everything that it was made of."""
         table = [
             {
                 "figure": row.metric.path,
@@ -110,8 +118,13 @@ class RunResult:
             }
             for row in self.rows()
         ]
-        run = _converter.unstructure(self)
-        document = {"version": VERSION, "verified": self.is_verified, "table": table, "run": run}
+        document = {
+            "version": VERSION,
+            "verified": self.is_verified,
+            "gates": _converter.unstructure(self.verdicts()),
+            "table": table,
+            "run": _converter.unstructure(self),
+        }
         return json.dumps(document, indent=1)
 
     @classmethod

@@ -11,6 +11,7 @@ from systest.reports import words
 from systest.reports.result import RunResult, StrategyResult
 
 _GAP = 2
+_INDENT = " " * 6
 
 
 def terminal(result: RunResult, width: int) -> str:
@@ -32,7 +33,26 @@ def terminal(result: RunResult, width: int) -> str:
     for each in result.strategies:
         lines += _wrapped([f"{each.name}: {words.verification(each)}"], width)
         lines += [f"  {problem}" for problem in words.problems(each)]
+    lines += _gates(result, width)
     return "\n".join(lines) + "\n"
+
+
+def _gates(result: RunResult, width: int) -> list[str]:
+    if not result.gates:
+        return []
+    judged = words.gates_of_this_run(result)
+    columns = [(each.gate.name, each.verdict.value, words.judged_figure(each)) for each in judged]
+    name, verdict, figure = (max((len(row[at]) for row in columns), default=0) for at in range(3))
+    lines = ["", "gates:"]
+    for each, row in zip(judged, columns, strict=True):
+        line = f"  {row[0]:{name}}  {row[1]:{verdict}}  {row[2]:{figure}}  {words.judged(each)}"
+        lines += textwrap.wrap(line, width, subsequent_indent=_INDENT)
+        if each.is_failure:
+            lines += textwrap.wrap(
+                f"{_INDENT}why it must hold: {each.gate.reason}", width, subsequent_indent=_INDENT
+            )
+    lines += [f"  {line}" for line in _wrapped(words.gates_of_other_runs(result), width - 2)]
+    return [*lines, *_wrapped([words.gates_legend()], width)]
 
 
 def _blocks(result: RunResult, rows: tuple[Row, ...], width: int) -> list[list[str]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from systest.gates import GateVerdict
 from systest.metrics import Row
-from systest.metrics.comparison import ROUNDS_MIN
+from systest.metrics.interval import ROUNDS_MIN
+from systest.metrics.verdict import Verdict
 from systest.reports.result import RunResult, StrategyResult
 from systest.workloads.workload import Workload
 
@@ -63,6 +65,55 @@ def verification(strategy: StrategyResult) -> str:
 
 def problems(strategy: StrategyResult) -> list[str]:
     return [f"round {each.position}: {problem}" for each in strategy.rounds for problem in each.problems]
+
+
+def judged(each: GateVerdict) -> str:
+    """The figure that a gate was judged by, its interval, and the bound; why not, of one that was not judged."""
+    gate = each.gate
+    if each.value is None:
+        return each.why
+    x, of = ("", "") if gate.times is None else ("x", f" of {gate.times}")
+    interval = (
+        "" if each.low is None or each.high is None else f" [{number(each.low)} to {number(each.high)}]"
+    )
+    bound = f"at {'least' if gate.bound.at_least else 'most'} {gate.bound.limit:g}{x} wanted"
+    return f"{number(each.value)}{x}{interval}{of}, {bound}" + (f"; {each.why}" if each.why else "")
+
+
+def judged_figure(each: GateVerdict) -> str:
+    """What a gate is about."""
+    return f"{each.gate.strategy}, {each.gate.metric.label}"
+
+
+def gate_failure(each: GateVerdict) -> str:
+    """What a CI server shows of it."""
+    return f"gate {each.gate.name} failed: {judged(each)} ({judged_figure(each)})"
+
+
+def gate_failures(result: RunResult) -> list[str]:
+    """A sentence for each gate that the run fails by."""
+    return [gate_failure(each) for each in result.verdicts() if each.is_failure]
+
+
+def gates_of_other_runs(result: RunResult) -> list[str]:
+    """Why gates are not judged that this run does not fail by, a line for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for each in result.verdicts():
+        if each.verdict is Verdict.NOT_JUDGED and not each.is_failure:
+            reasons.setdefault(each.why, []).append(each.gate.name)
+    return [f"not judged: {', '.join(names)}: {why}" for why, names in reasons.items()]
+
+
+def gates_of_this_run(result: RunResult) -> list[GateVerdict]:
+    """All others."""
+    return [each for each in result.verdicts() if each.verdict is not Verdict.NOT_JUDGED or each.is_failure]
+
+
+def gates_legend() -> str:
+    return (
+        "Gates are judged by the median over the rounds and its 95 % interval: met if the bound holds all through it, "
+        "not met if nowhere in it, undecided between. Not met fails the run."
+    )
 
 
 def missing(rows: tuple[Row, ...]) -> list[str]:

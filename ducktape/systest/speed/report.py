@@ -6,9 +6,10 @@ import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 
+from systest.metrics.verdict import Bound
 from systest.reports.words import number, setting
 from systest.speed.result import Line, SpeedResult
-from systest.speed.rows import PEERS, SUBJECTS, Goal
+from systest.speed.rows import PEERS, SUBJECTS
 from systest.strategies import CONTROL, YARDSTICK
 
 _GAP = 2
@@ -104,8 +105,8 @@ def _cells(result: SpeedResult, subject: str, line: Line) -> list[str]:
     ]
 
 
-def _goal(goal: Goal | None, x: str) -> str:
-    return "" if goal is None else f"{'>=' if goal.at_least else '<='} {goal.bound:g}{x}"
+def _goal(goal: Bound | None, x: str) -> str:
+    return "" if goal is None else f"{'>=' if goal.at_least else '<='} {goal.limit:g}{x}"
 
 
 def _block(

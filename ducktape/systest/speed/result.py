@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -14,21 +13,14 @@ from cattrs.preconf.json import make_converter
 
 from systest.metrics import RoundFigures, figure_at
 from systest.metrics.interval import median_interval
-from systest.speed.rows import MACHINE, PEERS, SUBJECTS, Goal, Row, rows_of
+from systest.metrics.verdict import Bound, Verdict, verdict_of
+from systest.speed.rows import MACHINE, PEERS, SUBJECTS, Row, rows_of
 from systest.strategies import CONTROL
 from systest.worker.spec import Setting
 
 VERSION = 1
 
 _converter = make_converter(forbid_extra_keys=True)
-
-
-class Verdict(enum.Enum):
-    """Whether a goal is met; undecided while the interval has both in it, or there are too few rounds for one."""
-
-    MET = "met"
-    NOT_MET = "not met"
-    UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +65,7 @@ class Line:
     ratio: float | None
     low: float | None
     high: float | None
-    goal: Goal | None
+    goal: Bound | None
     verdict: Verdict | None
     peers: Mapping[str, float | None]
 
@@ -154,17 +146,18 @@ class SpeedResult:
 
     def _line(self, row: Row, subject: str) -> Line:
         ratios = self._ratios(row, subject)
-        low, high = median_interval(ratios) or (None, None)
+        ratio, interval = _median(ratios), median_interval(ratios)
+        low, high = interval or (None, None)
         goal = row.goals.get(SUBJECTS[subject])
         return Line(
             row=row,
             value=None if row.is_flatness else self._median(row.metric, subject, row.cases[0]),
             base=None if row.over is None else self._median(row.metric, *row.over),
-            ratio=statistics.median(ratios) if ratios else None,
+            ratio=ratio,
             low=low,
             high=high,
             goal=goal,
-            verdict=None if goal is None else verdict_of(goal, low, high),
+            verdict=None if goal is None else verdict_of(goal, ratio, interval),
             peers={name: _median(self._ratios(row, name)) for name in PEERS},
         )
 
@@ -192,13 +185,6 @@ class SpeedResult:
 
     def _median(self, metric: str, strategy: str, case: str) -> float | None:
         return _median(list(self._values(metric, strategy, case).values()))
-
-
-def verdict_of(goal: Goal, low: float | None, high: float | None) -> Verdict:
-    """Of an interval: met if the goal holds all through it, not met if nowhere in it."""
-    if low is None or high is None or goal.holds(low) != goal.holds(high):
-        return Verdict.UNDECIDED
-    return Verdict.MET if goal.holds(low) else Verdict.NOT_MET
 
 
 def _median(values: Sequence[float]) -> float | None:

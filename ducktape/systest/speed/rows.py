@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from systest import strategies
+from systest.metrics.verdict import Bound
 from systest.strategies import CONTROL, YARDSTICK
 from systest.workloads.workload import Workload, workload_named
 
@@ -48,17 +49,6 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
-    """A bound on a ratio, or on a figure that is no ratio."""
-
-    bound: float
-    at_least: bool = False
-
-    def holds(self, value: float) -> bool:
-        return value >= self.bound if self.at_least else value <= self.bound
-
-
-@dataclass(frozen=True, slots=True)
 class Row:
     """One line.
 
@@ -76,7 +66,7 @@ class Row:
     metric: str
     cases: tuple[str, ...]
     over: tuple[str, str] | None = None
-    goals: Mapping[str, Goal] = field(default_factory=dict)
+    goals: Mapping[str, Bound] = field(default_factory=dict)
 
     @property
     def is_flatness(self) -> bool:
@@ -101,12 +91,12 @@ CASES: Mapping[str, Case] = {
 }
 
 
-def _most(compiled: float, pure: float) -> Mapping[str, Goal]:
-    return {"compiled": Goal(compiled), "pure": Goal(pure)}
+def _most(compiled: float, pure: float) -> Mapping[str, Bound]:
+    return {"compiled": Bound(compiled), "pure": Bound(pure)}
 
 
-def _least(compiled: float, pure: float) -> Mapping[str, Goal]:
-    return {"compiled": Goal(compiled, at_least=True), "pure": Goal(pure, at_least=True)}
+def _least(compiled: float, pure: float) -> Mapping[str, Bound]:
+    return {"compiled": Bound(compiled, at_least=True), "pure": Bound(pure, at_least=True)}
 
 
 _SATURATED, _ONE = (YARDSTICK, "saturate"), (YARDSTICK, "one-at-a-time")
@@ -148,7 +138,7 @@ ROWS: tuple[Row, ...] = (
                 (f"tasks:{n}",),
                 (CONTROL, f"tasks:{n}"),
             ),
-            {"compiled": Goal(1.1)},
+            {"compiled": Bound(1.1)},
         )
         for n in _TASKS
     ),

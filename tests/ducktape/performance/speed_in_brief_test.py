@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ducktape.mark.resource import cluster
 
+from systest.metrics.verdict import Verdict
 from systest.progress import say
 from systest.services.embedded import EmbeddedBroker
 from systest.speed import SpeedOptions, SpeedResult, play_speed, terminal
-from systest.speed.result import Verdict
 from systest.testing import SystemTest
 
 

@@ -40,6 +40,8 @@ def sentence_of(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
             ["--broker", "embedded", "--strategies", "java"],
             "the strategy java can't run: the embedded broker",
         ),
+        (["--gates", "none.yml"], "the gates none.yml can't be read"),
+        (["--gates", "setup.cfg"], "the gates setup.cfg are not YAML in line"),
         (["--rounds", "0"], "0 rounds can't be run"),
         (["--brokers", "0"], "0 brokers can't be started"),
         (["--duration", "0"], "a duration of 0.0 s can't be run"),
@@ -78,6 +80,30 @@ def test_suite__broken__is_named_with_the_line(
 
 def test_suite__that_is_not_there__is_named(capfd: pytest.CaptureFixture[str]) -> None:
     assert "none.yml can't be read" in sentence_of(capfd, "none.yml")
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("strategy: async, figure: latency.p9_ms, at_most: 1", "did you mean 'latency.p9"),
+        (
+            "strategy: asinc, figure: latency.p99_ms, at_most: 1",
+            "unknown strategy 'asinc', did you mean 'async'?",
+        ),
+        (
+            "strategy: async, figure: latency.p99_ms, atmost: 1",
+            "unknown key 'atmost', did you mean 'at_most'?",
+        ),
+    ],
+)
+def test_gate__unknown_figure_strategy_or_key__is_named_with_what_may_be_meant(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, entry: str, words: str
+) -> None:
+    gates = tmp_path / "gates.yml"
+    gates.write_text(f"quick: {{reason: it must be, {entry}}}\n")
+    sentence = sentence_of(capfd, "--gates", str(gates))
+    assert f"{gates}, quick: " in sentence
+    assert words in sentence
 
 
 def test_disk__without_room__is_told_with_the_way_out(

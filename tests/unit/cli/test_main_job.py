@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -23,6 +25,11 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=LIMIT_S,
         check=False,
     )
+
+
+def gates_of(done: subprocess.CompletedProcess[str]) -> str:
+    """What the table says of gates, however a terminal breaks its lines."""
+    return " ".join(done.stdout[done.stdout.index("\ngates:") :].split())
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +79,39 @@ def test_main_job__names_files_that_hold_the_result(
     assert result.is_verified
     assert [each.name for each in result.strategies] == ["async", "sync"]
     assert report.with_suffix(".md").read_text("utf-8").startswith("# Comparison of producers")
+
+
+def test_main_job__judges_the_gates_and_says_what_can_not_be_judged(
+    done: subprocess.CompletedProcess[str], results: Path
+) -> None:
+    table = gates_of(done)
+    assert re.search(
+        r"async-throughput undecided async, send rate, records/s [0-9.]+x of sync, at least", table
+    )
+    assert "3 rounds or more show the noise" in table
+    assert "aiokafka did not run" in table
+    (xml,) = results.resolve().glob("2*/**/comparison.xml")
+    suite = ElementTree.parse(xml).getroot()
+    assert (suite.get("failures"), suite.get("skipped")) == ("0", suite.get("tests"))
+
+
+def test_main_job__gate_that_can_not_be_met__fails_by_name_and_figures_everywhere(tmp_path: Path) -> None:
+    gates = tmp_path / "gates.yml"
+    gates.write_text(
+        "a-thousand-times: {reason: nobody is, strategy: async, times: sync, "
+        "figure: throughput.records_per_s, at_least: 1000}"
+    )
+    options = ["--broker", "embedded", "--strategies", "async,sync", "--rounds", "3", "--duration", "1"]
+    failed = run(*options, "--gates", str(gates), "--results-root", str(tmp_path))
+    assert failed.returncode == 1, failed.stderr
+    line = r"a-thousand-times not met .*, at least 1000x wanted why it must hold: nobody is"
+    assert re.search(line, gates_of(failed))
+    sentence = r"gate a-thousand-times failed: [0-9.]+x \[[0-9.]+ to [0-9.]+\] of sync, at least 1000x wanted"
+    (session,) = tmp_path.glob("2*")
+    for file in (session / "report.xml", *session.glob("**/comparison.xml")):
+        (failure,) = ElementTree.parse(file).getroot().iter("failure")
+        assert re.search(sentence, failure.get("message", ""))
+    assert "| a-thousand-times | not met |" in next(session.glob("**/comparison.md")).read_text("utf-8")
 
 
 def test_run__no_such_test__shows_no_earlier_table(

@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 
-from systest.metrics.interval import median_interval
+from systest.metrics.interval import ROUNDS_MIN, median_interval
 
 
 @pytest.mark.parametrize(
@@ -20,13 +20,53 @@ def test_interval__of_1_to_n__has_the_ranks_of_the_sign_test(count: int, ends: t
     assert median_interval(values) == ends
 
 
-@pytest.mark.parametrize("count", range(6))
-def test_interval__of_fewer_than_six__is_none(count: int) -> None:
+@pytest.mark.parametrize("count", range(ROUNDS_MIN))
+def test_interval__of_fewer_than_three__is_none(count: int) -> None:
     assert median_interval([1.0] * count) is None
 
 
-def test_interval__less_confidence__takes_fewer_values() -> None:
-    assert median_interval([3.0, 1.0, 2.0, 4.0], confidence=0.8) == (1.0, 4.0)
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        ([0.8, 0.8, 0.8], (0.8, 0.8)),
+        # exp(-+ 4.303 * ln 2 / sqrt 3) around 1
+        ([0.5, 1.0, 2.0], (0.1787, 5.595)),
+        ([0.5, 1.0, 1.0, 2.0], (0.4062, 2.462)),
+        ([0.5, 1.0, 1.0, 1.0, 2.0], (0.5441, 1.838)),
+    ],
+)
+def test_interval__of_three_to_five__is_the_t_interval_of_their_logarithms(
+    values: list[float], ends: tuple[float, float]
+) -> None:
+    assert median_interval(values) == pytest.approx(ends, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"), [([0.0, 1.0, 2.0], (-1.4841, 3.4841)), ([-1.0, -1.0, 1.0, 1.0], (-1.8374, 1.8374))]
+)
+def test_interval__of_few_that_are_not_all_positive__is_their_own_t_interval(
+    values: list[float], ends: tuple[float, float]
+) -> None:
+    assert median_interval(values) == pytest.approx(ends, rel=1e-3)
+
+
+@pytest.mark.parametrize("count", [3, 4, 5])
+@pytest.mark.parametrize(("halved", "wrong_most"), [(0.0, 0.03), (0.1, 0.03), (0.2, 0.033)])
+def test_interval__of_few_with_outliers_on_one_side__is_seldom_wholly_wrong(
+    count: int, halved: float, wrong_most: float
+) -> None:
+    chance = random.Random(7)
+
+    def value() -> float:
+        return chance.lognormvariate(0, 0.05) * (0.5 if chance.random() < halved else 1.0)
+
+    median = statistics.median(value() for _ in range(100_000))
+    intervals = [median_interval([value() for _ in range(count)]) for _ in range(10_000)]
+    for wrong in (
+        sum(ends is not None and ends[1] < median for ends in intervals),
+        sum(ends is not None and ends[0] > median for ends in intervals),
+    ):
+        assert wrong / 10_000 < wrong_most
 
 
 @pytest.mark.parametrize("skew", [0.2, 1.5])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
+from systest.gates import Gate
 from systest.metrics import METRICS
-from systest.reports import RoundResult, RunResult, StrategyResult, markdown, terminal
+from systest.metrics.verdict import Bound
+from systest.reports import RoundResult, RunResult, StrategyResult, gate_failures, junit, markdown, terminal
 from systest.workloads.workload import Workload, workload_named
 from tests.unit.metrics.test_figures import figures_of, history
 
@@ -32,7 +35,21 @@ RESULT = RunResult(
     client={"acks": "all", "enable.idempotence": True},
     seed=7,
     yardstick="sync",
+    gates=(),
     strategies=(strategy("sync", 1.0), strategy("async", 2.0)),
+)
+P50 = "latency.p50_ms"
+JUDGED = dataclasses.replace(
+    RESULT,
+    gates=(
+        Gate("slower", "async", P50, Bound(3), "sync", "saturate", "twice is what it costs"),
+        Gate("as-fast", "async", P50, Bound(1), "sync", "saturate", "it would be & must be"),
+        Gate("short", "async", P50, Bound(1.5), None, "saturate", "a millisecond and a half"),
+        Gate("no-loop", "sync", "loop_lag.p99_ms", Bound(1), None, "saturate", "it has none"),
+        Gate("over-java", "async", P50, Bound(2), "java", "saturate", "it did not run"),
+        Gate("at-ease", "async", P50, Bound(2), "sync", "open:100", "another workload"),
+        Gate("at-ease-too", "sync", P50, Bound(2), None, "open:100", "another workload"),
+    ),
 )
 FAILED = dataclasses.replace(RESULT, strategies=(strategy("sync", 1.0), strategy("async", 2.0, "fail")))
 
@@ -51,7 +68,7 @@ def test_json__holds_the_table_for_other_programs() -> None:
     assert (p50["best"], p50["strategies"]["async"]["ratio"]) == (["sync"], 2.0)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 99, "run": {}}', '{"version": 1, "run": {}}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 99, "run": {}}', '{"version": 2, "run": {}}'])
 def test_json__that_is_no_result__is_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(ValueError, match="result"):
         RunResult.from_json(text)
@@ -93,3 +110,73 @@ def test_report__of_an_open_loop__tells_the_rate_and_latency_from_the_call_besid
     assert "1,000 records/s whatever happens, latency from when each was due" in text
     assert "p99 from the call, ms" in text
     assert "p99 from the call, ms" not in report(RESULT)
+
+
+FAILURES = [
+    "gate as-fast failed: 2x [2 to 2] of sync, at most 1x wanted (async, p50, ms)",
+    "gate short failed: 2 [2 to 2], at most 1.5 wanted (async, p50, ms)",
+    "gate no-loop failed: sync has no loop lag p99, ms: it has no event loop (sync, loop lag p99, ms)",
+]
+
+
+def test_gates__that_fail__are_told_by_name_and_figures() -> None:
+    assert gate_failures(JUDGED) == FAILURES
+
+
+@pytest.mark.parametrize("width", [70, 160])
+def test_terminal__every_gate__has_a_line_and_a_reason_if_it_fails(width: int) -> None:
+    text = terminal(JUDGED, width)
+    gates = text[text.index("\ngates:") :]
+    assert max(map(len, gates.splitlines())) <= width
+    words = " ".join(gates.split())
+    assert "slower met async, p50, ms 2x [2 to 2] of sync, at most 3x wanted" in words
+    assert (
+        "as-fast not met async, p50, ms 2x [2 to 2] of sync, at most 1x wanted why it must hold: it would be"
+        in words
+    )
+    assert (
+        "no-loop not judged sync, loop lag p99, ms sync has no loop lag p99, ms: it has no event loop why"
+        in words
+    )
+    assert "not judged: over-java: java did not run" in words
+    assert "not judged: at-ease, at-ease-too: the gate is for open:100, and this run was saturate" in words
+    assert "twice is what it costs" not in words
+    assert "\ngates:" not in terminal(RESULT, width)
+
+
+def test_markdown__every_gate__has_its_reason() -> None:
+    text = markdown(JUDGED)
+    assert (
+        "| slower | met | async, p50, ms | 2x [2 to 2] of sync, at most 3x wanted | twice is what it costs |"
+        in text
+    )
+    assert "- not judged: over-java: java did not run" in text
+
+
+def test_junit__every_gate__is_a_test_case_that_passed_failed_or_was_skipped() -> None:
+    suite = ElementTree.fromstring(junit(JUDGED))
+    assert {key: suite.get(key) for key in ("name", "tests", "failures", "errors", "skipped")} == {
+        "name": "gates",
+        "tests": "7",
+        "failures": "3",
+        "errors": "0",
+        "skipped": "3",
+    }
+    assert [case.get("name") for case in suite] == [gate.name for gate in JUDGED.gates]
+    assert [failure.get("message") for failure in suite.iter("failure")] == FAILURES
+    assert next(suite.iter("failure")).text == "it would be & must be"
+    assert [skipped.get("message", "").partition(":")[0] for skipped in suite.iter("skipped")] == [
+        "not judged"
+    ] * 3
+
+
+def test_json__holds_the_verdicts_for_other_programs() -> None:
+    assert RunResult.from_json(JUDGED.to_json()) == JUDGED
+    slower, as_fast, *_ = json.loads(JUDGED.to_json())["gates"]
+    assert (slower["gate"]["name"], slower["verdict"], slower["is_failure"]) == ("slower", "met", False)
+    assert (as_fast["verdict"], as_fast["value"], as_fast["low"], as_fast["is_failure"]) == (
+        "not met",
+        2,
+        2,
+        True,
+    )

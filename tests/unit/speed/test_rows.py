@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from systest.metrics import figure_at
-from systest.speed.rows import CASES, GROUPS, PEERS, ROWS, SUBJECTS, Goal, plays_of, rows_of
+from systest.metrics.verdict import Bound
+from systest.speed.rows import CASES, GROUPS, PEERS, ROWS, SUBJECTS, plays_of, rows_of
 from systest.strategies import CONTROL, YARDSTICK
 from tests.unit.speed.conftest import figures
 
@@ -21,9 +22,9 @@ def test_row__each__names_figures_and_cases_that_there_are(row: object) -> None:
 def test_rows__every_goal__is_one_of_either_transport() -> None:
     goals = {(row.label, transport): goal for row in ROWS for transport, goal in row.goals.items()}
     assert {transport for _, transport in goals} == {"compiled", "pure"}
-    assert goals["a future per record, records/s", "pure"] == Goal(0.9, at_least=True)
-    assert goals["a future per record, records/s", "compiled"] == Goal(1.5, at_least=True)
-    assert goals["event-loop lag p99, ms", "pure"] == Goal(10)
+    assert goals["a future per record, records/s", "pure"] == Bound(0.9, at_least=True)
+    assert goals["a future per record, records/s", "compiled"] == Bound(1.5, at_least=True)
+    assert goals["event-loop lag p99, ms", "pure"] == Bound(10)
     assert not any(goal.at_least for (label, _), goal in goals.items() if "records/s" not in label)
 
 

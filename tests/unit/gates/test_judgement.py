@@ -1,0 +1,187 @@
+"""From the rounds of a real run, as they were or with a defect planted, to verdicts.
+
+`measured.json` is what `./run_ducktape.sh --rounds 6 --strategies sync,async,confluent-aio,aiokafka` wrote on two cores
+that others used, too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from systest.gates import Gate, GateVerdict, judge, load_gates
+from systest.metrics import RoundFigures
+from systest.metrics.verdict import Bound, Verdict
+from systest.options import RunOptions
+from systest.reports import RoundResult, RunResult, gate_failures
+
+MEASURED = RunResult.from_json((Path(__file__).parent / "measured.json").read_text("utf-8"))
+GATES = load_gates(Path(__file__).parents[3] / RunOptions().gates)
+AT_LEAST_10 = Gate(
+    "impossible", "async", "throughput.records_per_s", Bound(10, True), "sync", "saturate", "it can't be"
+)
+
+Change = Callable[[RoundResult], RoundResult]
+
+
+def planted(name: str, change: Change, run: RunResult = MEASURED) -> RunResult:
+    """The run with every round of one strategy changed."""
+    changed = [
+        dataclasses.replace(each, rounds=tuple(change(one) for one in each.rounds))
+        if each.name == name
+        else each
+        for each in run.strategies
+    ]
+    return dataclasses.replace(run, strategies=tuple(changed))
+
+
+def figures(change: Callable[[RoundFigures], RoundFigures]) -> Change:
+    return lambda one: dataclasses.replace(one, figures=change(one.figures))
+
+
+def slower(by: float) -> Change:
+    """A rate that many times as high."""
+
+    def change(old: RoundFigures) -> RoundFigures:
+        rate = old.throughput.records_per_s * by
+        return dataclasses.replace(old, throughput=dataclasses.replace(old.throughput, records_per_s=rate))
+
+    return figures(change)
+
+
+def first_rounds(count: int, run: RunResult = MEASURED) -> RunResult:
+    cut = [dataclasses.replace(each, rounds=each.rounds[:count]) for each in run.strategies]
+    return dataclasses.replace(run, strategies=tuple(cut))
+
+
+def verdict(run: RunResult, gate: str | Gate) -> GateVerdict:
+    chosen = gate if isinstance(gate, Gate) else next(each for each in GATES if each.name == gate)
+    rounds = {each.name: each.rounds for each in run.strategies}
+    return judge(chosen, run.workload.name, rounds)
+
+
+def test_run__as_it_was__fails_no_gate_of_this_repository() -> None:
+    judged = dataclasses.replace(MEASURED, gates=GATES)
+    assert gate_failures(judged) == []
+    assert verdict(MEASURED, "async-throughput").verdict is Verdict.MET
+
+
+def test_run__half_as_fast__is_not_met_with_its_figures_and_wrong_under_no_other_name() -> None:
+    slow = dataclasses.replace(planted("async", slower(0.5)), gates=GATES)
+    found = verdict(slow, "async-throughput")
+    assert (found.verdict, found.is_failure) == (Verdict.NOT_MET, True)
+    sentence = next(each for each in gate_failures(slow) if "async-throughput failed" in each)
+    assert sentence == (
+        "gate async-throughput failed: 0.48x [0.42 to 0.58] of sync, at least 0.8x wanted (async, send rate, records/s)"
+    )
+    assert not any("cpu" in each or "lag" in each for each in gate_failures(slow))
+
+
+@pytest.mark.parametrize("rounds", [3, 4, 5, 6])
+def test_gate__impossible__is_not_met_in_as_few_rounds_as_the_main_job_has(rounds: int) -> None:
+    assert verdict(first_rounds(rounds), AT_LEAST_10).verdict is Verdict.NOT_MET
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_gate__with_fewer_rounds_than_show_the_noise__is_undecided_and_fails_nothing(rounds: int) -> None:
+    found = verdict(first_rounds(rounds), AT_LEAST_10)
+    assert (found.verdict, found.is_failure, found.low) == (Verdict.UNDECIDED, False, None)
+    assert found.why == "3 rounds or more show the noise"
+
+
+def test_gate__that_the_noise_could_explain__is_undecided_and_fails_nothing() -> None:
+    # p99 of a saturated shared machine goes from a third of the other's to nearly four times.
+    found = verdict(MEASURED, "async-p99-saturated")
+    assert (found.verdict, found.is_failure) == (Verdict.UNDECIDED, False)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 3 < found.high
+
+
+def test_gate__of_another_workload_or_of_who_did_not_run__is_not_judged_and_fails_nothing() -> None:
+    other = verdict(MEASURED, "async-p99")
+    assert (other.verdict, other.is_failure) == (Verdict.NOT_JUDGED, False)
+    assert other.why == "the gate is for open:1000, and this run was saturate"
+    few = dataclasses.replace(MEASURED, strategies=MEASURED.strategies[:2])
+    absent = verdict(few, "async-throughput-over-aiokafka")
+    assert (absent.verdict, absent.is_failure, absent.why) == (
+        Verdict.NOT_JUDGED,
+        False,
+        "aiokafka did not run",
+    )
+
+
+def test_gate__whose_strategy_gave_no_figure__fails_with_the_reason() -> None:
+    def without_lag(old: RoundFigures) -> RoundFigures:
+        return dataclasses.replace(
+            old, loop_lag=None, why_not={**old.why_not, "loop_lag": "the loop never got to its timer"}
+        )
+
+    found = verdict(planted("async", figures(without_lag)), "async-loop-lag")
+    assert (found.verdict, found.is_failure) == (Verdict.NOT_JUDGED, True)
+    assert found.why == "async has no its own work in it, ms: the loop never got to its timer"
+
+
+@pytest.mark.parametrize("who", ["async", "sync"])
+def test_gate__whose_rounds_are_not_verified__fails_however_good_the_figures_are(who: str) -> None:
+    def lossy(one: RoundResult) -> RoundResult:
+        return one if one.position > 8 else dataclasses.replace(one, verdict="fail")
+
+    found = verdict(planted(who, lossy, planted("async", slower(2))), "async-throughput")
+    assert (found.verdict, found.is_failure) == (Verdict.NOT_JUDGED, True)
+    assert found.why.startswith(f"the records of {who} are not verified (position ")
+
+
+def test_gate__over_a_strategy_that_sent_nothing__fails_with_the_reason() -> None:
+    found = verdict(planted("sync", slower(0)), "async-throughput")
+    assert (found.verdict, found.is_failure) == (Verdict.NOT_JUDGED, True)
+    assert found.why == "nothing can be divided by 0, the send rate, records/s of sync"
+
+
+def test_gate__of_a_strategy_that_sent_nothing_in_one_of_few_rounds__is_judged_all_the_same() -> None:
+    def once(one: RoundResult) -> RoundResult:
+        return slower(0)(one) if one is MEASURED.strategies[1].rounds[0] else one
+
+    run = first_rounds(3, planted("async", once))
+    assert verdict(run, "async-throughput").verdict is Verdict.UNDECIDED
+    assert verdict(run, AT_LEAST_10).verdict is Verdict.NOT_MET
+
+
+def test_gate__of_a_strategy_that_sent_nothing__is_not_met() -> None:
+    found = verdict(planted("async", slower(0)), "async-throughput")
+    assert (found.verdict, found.value, found.is_failure) == (Verdict.NOT_MET, 0, True)
+
+
+@settings(max_examples=50, deadline=None)
+@given(machine=st.lists(st.floats(0.1, 10), min_size=6, max_size=6))
+def test_ratio__of_rounds_on_a_machine_that_others_slow_down__is_the_same(machine: list[float]) -> None:
+    """Whatever the machine does to both in a round, the verdict on their ratio does not move."""
+
+    def weathered(one: RoundResult, index: int) -> RoundResult:
+        return slower(machine[index])(one)
+
+    changed = [
+        dataclasses.replace(each, rounds=tuple(weathered(one, n) for n, one in enumerate(each.rounds)))
+        for each in MEASURED.strategies
+    ]
+    calm, stormy = (
+        verdict(run, "async-throughput")
+        for run in (MEASURED, dataclasses.replace(MEASURED, strategies=tuple(changed)))
+    )
+    assert calm.verdict is stormy.verdict
+    assert calm.value == pytest.approx(stormy.value)
+
+
+@settings(max_examples=50, deadline=None)
+@given(by=st.floats(0.01, 100))
+def test_verdict__of_a_faster_producer__is_never_worse(by: float) -> None:
+    rank = [Verdict.NOT_MET, Verdict.UNDECIDED, Verdict.MET]
+    one, faster = (
+        verdict(planted("async", slower(factor)), "async-throughput").verdict for factor in (by, by * 1.1)
+    )
+    assert rank.index(faster) >= rank.index(one)
