@@ -16,5 +16,5 @@ def unknown(what: str, name: object, choices: Iterable[str]) -> str:
     """
     names = list(choices)
     close = difflib.get_close_matches(str(name), names, n=1)
-    meant = f", did you mean {close[0]!r}?" if close else ";"
-    return f"unknown {what} {name!r}{meant} choose from {', '.join(names)}"
+    meant = f", did you mean {close[0]!r}? Choose" if close else "; choose"
+    return f"unknown {what} {name!r}{meant} from {', '.join(names)}"

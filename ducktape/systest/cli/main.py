@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from systest.cli import doctor, kafka_up, run
+from systest.cli import doctor, kafka_up, nightly, run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module, summary in (
         ("run", run, "compare producers, or run system tests"),
+        ("nightly", nightly, "run everything that takes long, step by step, with a summary"),
         ("doctor", doctor, "say what this machine can do, and what to do about what it can't"),
         ("kafka", kafka_up, "start a throw-away Kafka, or fetch what it needs"),
     ):

@@ -55,7 +55,11 @@ def reap(directory: Path, run_id: str, known: Iterable[psutil.Process] = ()) -> 
     """
     rest = set(known)
     for _ in range(_SWEEPS_MAX):
-        left = [process for process in {*rest, *_marked(run_id), *_signed_in(directory)} if _kill(process)]
+        left = [
+            process
+            for process in {*rest, *marked(RUN_VARIABLE, run_id), *_signed_in(directory)}
+            if kill(process)
+        ]
         if not left:
             break
         time.sleep(_SWEEP_S)
@@ -87,19 +91,20 @@ def _owner(pid: int, created_s: float) -> psutil.Process | None:
         return None
 
 
-def _marked(run_id: str) -> set[psutil.Process]:
+def marked(variable: str, value: str) -> set[psutil.Process]:
+    """Every process that has this in its environment, but for this one."""
     found = set()
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.environ().get(RUN_VARIABLE) == run_id:
+            if process.pid != os.getpid() and process.environ().get(variable) == value:
                 found.add(process)
         except (psutil.Error, OSError):
             continue  # gone meanwhile, or somebody else's
     return found
 
 
-def _kill(process: psutil.Process) -> bool:
-    """Whether it was still there to kill."""
+def kill(process: psutil.Process) -> bool:
+    """Kills it; whether it was still there to kill."""
     try:
         if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
             return False

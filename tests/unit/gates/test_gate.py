@@ -51,7 +51,7 @@ def test_file__ratio_and_figure_and_workload__are_gates(tmp_path: Path) -> None:
         (
             "at_least: 0.8",
             "at_lest: 0.8",
-            "fast: unknown key 'at_lest', did you mean 'at_least'? choose from",
+            "fast: unknown key 'at_lest', did you mean 'at_least'? Choose from",
         ),
         ("throughput.records_per_s", "throughput.record_per_s", "did you mean 'throughput.records_per_s'?"),
         ("throughput.records_per_s", "speed", "unknown figure 'speed'; choose from throughput.sent, "),

@@ -20,8 +20,9 @@ from systest.metrics.verdict import Bound, Verdict
 from systest.options import RunOptions
 from systest.reports import RoundResult, RunResult, gate_failures
 
+ROOT = Path(__file__).parents[3]
 MEASURED = RunResult.from_json((Path(__file__).parent / "measured.json").read_text("utf-8"))
-GATES = load_gates(Path(__file__).parents[3] / RunOptions().gates)
+GATES = load_gates(ROOT / RunOptions().gates)
 AT_LEAST_10 = Gate(
     "impossible", "async", "throughput.records_per_s", Bound(10, True), "sync", "saturate", "it can't be"
 )
