@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import time
@@ -102,9 +103,9 @@ def left_in(directory: Path) -> Left:
     # ducktape's own directories; its link to the latest of them would show all twice.
     sessions = [each for each in directory.iterdir() if each.is_dir() and not each.is_symlink()]
     for session in sorted(sessions):
-        report = session / "report.json"
-        if report.is_file():
-            tests += json.loads(report.read_text("utf-8"))["results"]
+        with contextlib.suppress(OSError, ValueError):
+            tests += json.loads((session / "report.json").read_text("utf-8"))["results"]
         for file in sorted(session.glob(f"**/{comparison.REPORT}")):
-            comparisons.append(RunResult.from_json(file.read_text("utf-8")))
+            with contextlib.suppress(ValueError):
+                comparisons.append(RunResult.from_json(file.read_text("utf-8")))
     return Left(tuple(tests), tuple(comparisons))

@@ -85,6 +85,12 @@ def test_night__a_step_after_another__shows_and_keeps_what_they_say(tmp_path: Pa
     assert night.exit_status == 1
 
 
+def test_step__whose_reports_are_cut_short__is_judged_without_them(tmp_path: Path) -> None:
+    cut = "mkdir $2/2026; for file in report comparison; do printf '{' > $2/2026/$file.json; done; echo full; exit 1"
+    night, _ = played([shell("cut", cut)], tmp_path)
+    assert night.outcomes[0].why == "exit status 1: full"
+
+
 def test_step__that_hangs__is_ended_at_its_limit_with_all_that_it_started(tmp_path: Path, mark: str) -> None:
     hangs = shell("hangs", f'trap "" INT TERM; {HIDDEN} sleep 1000', mark, limit_min=0.02)
     night, _ = played([hangs, shell("next", PASSES)], tmp_path)
