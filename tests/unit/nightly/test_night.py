@@ -45,15 +45,19 @@ def mark(tmp_path: Path) -> Iterator[str]:
     """A word on the command lines of a test's processes; none of them may be left."""
     word = f"mark-of-{tmp_path.name}"
     yield word
-    assert [line for line in lines() if word in line] == []
+    left = processes(word)
+    for process in left:
+        process.kill()
+    assert left == []
 
 
-def lines() -> list[str]:
+def processes(word: str) -> list[psutil.Process]:
+    """Those that live with this word on their command lines."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.status() != psutil.STATUS_ZOMBIE:
-                found.append(" ".join(process.cmdline()))
+            if process.status() != psutil.STATUS_ZOMBIE and word in " ".join(process.cmdline()):
+                found.append(process)
         except psutil.Error:
             continue
     return found
@@ -118,7 +122,8 @@ def test_budget__used_up__ends_the_step_that_runs_and_begins_no_other(tmp_path: 
 def command(tmp_path: Path, request: pytest.FixtureRequest, mark: str) -> Iterator[subprocess.Popen[str]]:
     """A night as a process, in its first step."""
     program = (
-        "import sys; from pathlib import Path; from systest.nightly import Step, play_night, terminal\n"
+        "import sys; from pathlib import Path; from systest.nightly import Step, play_night, process, terminal\n"
+        "process._LEFT_S = 1.0\n"
         f"steps = [Step('first', {shell('first', request.param, mark).command!r}, 5), Step('second', 'true', 5)]\n"
         f"night = play_night(steps, Path({str(tmp_path / 'night')!r}), 5, (), lambda line: print(line, flush=True))\n"
         "print(terminal(night, 100)); sys.exit(night.exit_status)"
@@ -182,5 +187,5 @@ def test_night__killed__takes_its_step_along(command: subprocess.Popen[str], mar
     command.kill()
     command.wait(LIMIT_S)
     deadline_s = time.monotonic() + LIMIT_S
-    while any(mark in line for line in lines()) and time.monotonic() < deadline_s:
+    while processes(mark) and time.monotonic() < deadline_s:
         time.sleep(0.1)
