@@ -61,7 +61,7 @@ def headline(night: Night) -> str:
     """When, how long, and how it went."""
     failed = [each.step for each in night.outcomes if each.is_failure]
     if night.signal is not None:
-        how = f"ended by signal {night.signal} after {len(night.outcomes)} steps"
+        how = f"ended early by signal {night.signal}"
     elif failed:
         how = f"{len(failed)} of {len(night.outcomes)} steps failed: {', '.join(failed)}"
     else:

@@ -156,7 +156,7 @@ def test_night__interrupted__ends_the_step_says_what_there_is_and_leaves_nothing
     assert command.returncode == 128 + number
     assert "first" in out
     assert "interrupted" in out
-    assert f"ended by signal {int(number)} after 1 steps" in out
+    assert f"ended early by signal {int(number)}" in out
     assert "second" not in out.replace("[1/2]", "")
 
 
