@@ -140,4 +140,5 @@ def _column(path: Path, kind: np.dtype[Any], rows: int) -> Column:
         raise HistoryError(f"{path} has {found} bytes; {rows} rows of {kind.name} take {wanted}")
     if rows == 0:  # an empty file can't be mapped
         return np.empty(0, kind)
-    return np.memmap(path, kind, mode="r", shape=(rows,))
+    mapped: Column = np.memmap(path, kind, mode="r", shape=(rows,))
+    return mapped

@@ -54,7 +54,7 @@ def stalls(called_ns: npt.NDArray[Any], settled_ns: npt.NDArray[Any]) -> tuple[S
     latency_ms = (settled_s - called_s) * 1e3
     before = np.sort(latency_ms[settled_s <= spans[0][0]])
     limit_ms = max(_NORMAL_TIMES * percentile(before, 99), _NORMAL_MS_MIN) if len(before) else None
-    ends = [*(began_s for began_s, _ in spans[1:]), float(called_s.max())]
+    ends = [*(began_s for began_s, _ in spans[1:]), float(np.max(called_s))]
     return tuple(
         Stall(began_s, ended_s - began_s, _normal_after(called_s, latency_ms, (ended_s, until_s), limit_ms))
         for (began_s, ended_s), until_s in zip(spans, ends, strict=True)

@@ -317,14 +317,12 @@ def _heads(values: list[bytes], lengths: _Ints) -> npt.NDArray[Any]:
         stride = IDENTITY.size
         values = [value[:stride].ljust(stride, b"\0") for value in values]
     names = _HEAD.names or ()
-    layout = np.dtype(
-        {
-            "names": list(names),
-            "formats": [_HEAD[name] for name in names],
-            "offsets": [0, 4, 8, 16],
-            "itemsize": stride,
-        }
-    )
+    layout: Any = {  # as np.dtype takes it; numpy's own types of such a mapping differ by version
+        "names": list(names),
+        "formats": [_HEAD[name] for name in names],
+        "offsets": [0, 4, 8, 16],
+        "itemsize": stride,
+    }
     return np.frombuffer(b"".join(values), layout)
 
 
