@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import io
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from ducktape.command_line.parse_args import create_ducktape_parser
 from systest import comparison, reports, speed
 from systest.cli import disk
 from systest.cli.runner import Runner
+from systest.clusters.place import Opened, PlaceUnavailable, place_named
 from systest.distribution import DistributionUnavailable, ensure
 from systest.gates import load_gates
 from systest.options import RunOptions, broker_kind
@@ -38,8 +39,6 @@ from systest.strategies import JAVA, java
 from systest.workloads.workload import FORMS
 
 MAIN_JOB = "tests/ducktape/performance/comparison_test.py"
-_LOCAL_CLUSTER = "systest.clusters.local.LocalCluster"
-_JSON_CLUSTER = "ducktape.cluster.json.JsonCluster"
 
 _EPILOG = f"""\
 Whatever else is given goes to ducktape: test paths, suites, --max-parallel, --repeat, --results-root ...
@@ -74,6 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHERE",
         default="local",
         help="local (default), a ducktape cluster class, or a JSON file of ssh accounts",
+    )
+    add(
+        "--nodes", metavar="N", type=int, help="how many nodes to make, where the cluster is made for the run"
     )
     add(
         "--strategies",
@@ -113,16 +115,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Exit status: 0 only if every test passed and so every check held; 2 for input that can't be run."""
     rest = create_ducktape_parser().parse_args(args.rest)
+    with contextlib.ExitStack() as stack:
+        # ducktape's runner has a handler of its own; before it is there, what was opened must be left in order too.
+        stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _end))
+        try:
+            _check_files(rest)
+            place = place_named(args.cluster, args.nodes)
+            options = _prepared(_options(args), broker_chosen=args.broker is not None)
+            opened = stack.enter_context(place.opened(say))
+        except (ValueError, BrokerError, DistributionUnavailable, PlaceUnavailable) as error:
+            print(f"run_ducktape: {error}", file=sys.stderr)
+            return 2
+        for note in opened.notes:
+            options = _noted(options, note)
+        return _run_tests(args.rest, rest, opened, options)
+
+
+def _end(signum: int, frame: object) -> None:
+    del frame
+    sys.exit(128 + signum)
+
+
+def _run_tests(
+    arguments: Sequence[str], rest: argparse.Namespace, opened: Opened, options: RunOptions
+) -> int:
     is_main_job = rest.test_path == create_ducktape_parser().get_default("test_path")
-    try:
-        _check_files(rest)
-        cluster = _cluster(args.cluster)
-        options = _prepared(_options(args), broker_chosen=args.broker is not None)
-    except (ValueError, BrokerError, DistributionUnavailable) as error:
-        print(f"run_ducktape: {error}", file=sys.stderr)
-        return 2
     user_globals = {**options.to_globals(), **_user_globals(rest.globals)}
-    command = [*args.rest, *cluster, "--globals", json.dumps(user_globals)]
+    command = [*arguments, *opened.arguments, "--globals", json.dumps(user_globals)]
     latest = Path(rest.results_root, "latest")
     latest_before = latest.resolve()
     with contextlib.redirect_stdout(io.StringIO()) if is_main_job else contextlib.nullcontext():
@@ -221,23 +240,6 @@ def _noted(options: RunOptions, note: str) -> RunOptions:
     """With a sentence that the user reads now and that stands in the result."""
     say(note)
     return replace(options, notes=(*options.notes, note))
-
-
-def _cluster(where: str) -> list[str]:
-    """ducktape's arguments for it. Raises ValueError if there is no such cluster."""
-    if where == "local":
-        return ["--cluster", _LOCAL_CLUSTER]
-    if Path(where).is_file():
-        return ["--cluster", _JSON_CLUSTER, "--cluster-file", where]
-    module, _, name = where.rpartition(".")
-    try:
-        getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"unknown cluster {where!r} ({error}); choose local, a class such as {_LOCAL_CLUSTER}, "
-            "or a JSON file of ssh accounts"
-        ) from error
-    return ["--cluster", where]
 
 
 def _user_globals(text: str | None) -> dict[str, Any]:

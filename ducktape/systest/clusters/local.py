@@ -45,15 +45,24 @@ _REAPER_END_S = 5.0
 class LocalCluster(Cluster):  # type: ignore[misc]  # ducktape has no types
     """Nodes local1, local2 ... Correct across ducktape's fork for each test: only the maker cleans up."""
 
-    def __init__(self, num_nodes: int = 12, address: str | None = None, **ducktape_arguments: Any) -> None:
+    def __init__(
+        self,
+        num_nodes: int = 12,
+        address: str | None = None,
+        cluster_file: str | None = None,
+        **ducktape_arguments: Any,
+    ) -> None:
         """
         Args:
             num_nodes: how many; they cost nothing until something runs on them.
             address: of this machine, for all nodes; None for a loopback address of its own for each.
-            ducktape_arguments: what ducktape hands every cluster; none means anything here.
+            cluster_file: of JSON that says `num_nodes`; ducktape can hand a cluster nothing but a file.
+            ducktape_arguments: what else ducktape hands every cluster; none means anything here.
         """
         super().__init__()
         del ducktape_arguments
+        if cluster_file is not None:
+            num_nodes = json.loads(Path(cluster_file).read_text("utf-8"))["num_nodes"]
         if not 1 <= num_nodes <= _NODES_MAX:
             raise ValueError(f"a local cluster can't have {num_nodes} nodes; choose 1 to {_NODES_MAX}")
         remove_abandoned()

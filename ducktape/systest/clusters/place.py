@@ -1,0 +1,118 @@
+"""Places: where a run's nodes come from, by the name that `--cluster` takes.
+
+A place is opened around a run and yields what ducktape is to be told. What it made for the run, such as namespaces
+or containers, goes when it is left, and also when the runner is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+Say = Callable[[str], None]
+
+LOCAL_CLUSTER = "systest.clusters.local.LocalCluster"
+JSON_CLUSTER = "ducktape.cluster.json.JsonCluster"
+NODES_MAX = 250
+
+
+class PlaceUnavailable(Exception):
+    """Nodes can't be had there; one sentence that says what is missing and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A place that is ready.
+
+    Args:
+        arguments: ducktape's, such as `--cluster` and `--cluster-file`.
+        notes: sentences that belong in every result of the run.
+    """
+
+    arguments: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Place(Protocol):
+    """Somewhere that nodes come from."""
+
+    def opened(self, say: Say) -> AbstractContextManager[Opened]:
+        """Within, the nodes are there. Raises PlaceUnavailable; then nothing is left of what was begun.
+
+        Args:
+            say: is told each step that takes a while.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterClass:
+    """A ducktape cluster class that needs nothing around it."""
+
+    path: str
+
+    @contextlib.contextmanager
+    def opened(self, say: Say) -> Iterator[Opened]:
+        del say
+        yield Opened(("--cluster", self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class LocalNodes:
+    """So many nodes on this machine."""
+
+    nodes: int
+
+    @contextlib.contextmanager
+    def opened(self, say: Say) -> Iterator[Opened]:
+        del say
+        with tempfile.NamedTemporaryFile("w", prefix="systest-cluster-", suffix=".json") as file:
+            json.dump({"num_nodes": self.nodes}, file)
+            file.flush()
+            yield Opened(("--cluster", LOCAL_CLUSTER, "--cluster-file", file.name))
+
+
+@dataclass(frozen=True, slots=True)
+class SshAccounts:
+    """The ssh accounts that a JSON file lists."""
+
+    file: Path
+
+    @contextlib.contextmanager
+    def opened(self, say: Say) -> Iterator[Opened]:
+        del say
+        yield Opened(("--cluster", JSON_CLUSTER, "--cluster-file", str(self.file)))
+
+
+def place_named(where: str, nodes: int | None = None) -> Place:
+    """The place that a user named.
+
+    Args:
+        where: local, a cluster class, or a JSON file.
+        nodes: how many, None for as many as there usually are.
+
+    Raises ValueError with one sentence if there is no such place, or it can't have so many nodes.
+    """
+    if nodes is not None and not 1 <= nodes <= NODES_MAX:
+        raise ValueError(f"a cluster can't have {nodes} nodes; choose --nodes from 1 to {NODES_MAX}")
+    if where == "local":
+        return ClusterClass(LOCAL_CLUSTER) if nodes is None else LocalNodes(nodes)
+    if nodes is not None:
+        raise ValueError(f"{where} has nodes of its own; leave out --nodes")
+    if Path(where).is_file():
+        return SshAccounts(Path(where))
+    module, _, name = where.rpartition(".")
+    try:
+        getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"unknown cluster {where!r} ({error}); choose local, a class such as {LOCAL_CLUSTER}, "
+            "or a JSON file of ssh accounts"
+        ) from error
+    return ClusterClass(where)
