@@ -9,37 +9,26 @@ Whatever happens to the runner, nothing survives it: `close` ends a run in order
 
 from __future__ import annotations
 
-import atexit
 import errno
 import json
-import os
 import random
 import socket
-import subprocess
-import sys
-import tempfile
-import uuid
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 from ducktape.cluster.cluster import Cluster
 from ducktape.cluster.cluster_node import ClusterNode
 from ducktape.cluster.cluster_spec import ClusterSpec
 from ducktape.cluster.node_container import NodeContainer
 
 from systest.clusters.account import LocalAccount
-from systest.clusters.reaper import reap, sign_in
+from systest.clusters.belongings import Belongings
 
 __all__ = ["LocalAccount", "LocalCluster"]
 
 _NODES_MAX = 250
 _LEASE_PORT = 18_990
 _LEASE_ATTEMPTS = 1_000
-_PREFIX = "systest-run-"
-_OWNER = "owner.json"
-_REAPER_END_S = 5.0
 
 
 class LocalCluster(Cluster):  # type: ignore[misc]  # ducktape has no types
@@ -65,32 +54,14 @@ class LocalCluster(Cluster):  # type: ignore[misc]  # ducktape has no types
             num_nodes = json.loads(Path(cluster_file).read_text("utf-8"))["num_nodes"]
         if not 1 <= num_nodes <= _NODES_MAX:
             raise ValueError(f"a local cluster can't have {num_nodes} nodes; choose 1 to {_NODES_MAX}")
-        remove_abandoned()
-        self.run_id = uuid.uuid4().hex
-        self.directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self._maker_pid = os.getpid()
-        created_s = psutil.Process().create_time()
-        owner = {"run_id": self.run_id, "pid": self._maker_pid, "created_s": created_s}
-        (self.directory / _OWNER).write_text(json.dumps(owner))
-        self._reaper = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "systest.clusters.reaper"),
-                *(str(self.directory), self.run_id, str(self._maker_pid), repr(created_s)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        # ducktape forks for each test; such a process carries the environment of before, so it signs in.
-        os.register_at_fork(after_in_child=partial(sign_in, self.directory))
-        atexit.register(self.close)
+        self._belongings = Belongings()
+        self.directory = self._belongings.directory
         self._lease, addresses = _lease(num_nodes) if address is None else (None, [address] * num_nodes)
         self._available_nodes = NodeContainer()
         self._in_use_nodes = NodeContainer()
         for number, address in enumerate(addresses, 1):
             name = f"local{number}"
-            account = LocalAccount(name, address, self.directory / name, self.run_id)
+            account = LocalAccount(name, address, self.directory / name, self._belongings.run_id)
             self._available_nodes.add_node(ClusterNode(account))
 
     def do_alloc(self, cluster_spec: Any) -> Any:
@@ -110,31 +81,9 @@ class LocalCluster(Cluster):  # type: ignore[misc]  # ducktape has no types
 
     def close(self) -> None:
         """Ends every process of the run and removes its directory. Safe twice; nothing in a forked child."""
-        if os.getpid() != self._maker_pid or not self.directory.exists():
-            return
-        reap(self.directory, self.run_id)
+        self._belongings.close()
         if self._lease is not None:
             self._lease.close()
-        try:
-            self._reaper.wait(_REAPER_END_S)
-        except subprocess.TimeoutExpired:
-            self._reaper.kill()
-            self._reaper.wait()
-        atexit.unregister(self.close)
-
-
-def remove_abandoned() -> None:
-    """Ends what runs of this user left whose runner and reaper are both gone, as after the machine went down."""
-    for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        try:
-            owner = json.loads((directory / _OWNER).read_text())
-            is_owned = psutil.Process(owner["pid"]).create_time() == owner["created_s"]
-        except psutil.NoSuchProcess:
-            is_owned = False
-        except (OSError, ValueError, KeyError, psutil.Error):
-            continue  # just being made, or somebody else's
-        if not is_owned:
-            reap(directory, owner["run_id"])
 
 
 def _lease(count: int) -> tuple[socket.socket | None, list[str]]:

@@ -27,6 +27,7 @@ _SWEEPS_MAX = 50
 _SWEEP_S = 0.1
 _CLOCKS_APART_S = 0.1
 _SIGNED_IN = "fork-"
+_MODULE = "systest.clusters.reaper"
 
 
 def main(argv: list[str]) -> int:
@@ -36,7 +37,7 @@ def main(argv: list[str]) -> int:
         if not directory.exists():
             return 0  # the runner cleaned up itself
         try:
-            known |= set(owner.children(recursive=True))
+            known |= {process for process in owner.children(recursive=True) if not _is_reaper(process)}
         except psutil.NoSuchProcess:
             break
         known = {process for process in known if process.is_running()}
@@ -81,6 +82,14 @@ def _signed_in(directory: Path) -> set[psutil.Process]:
             if process.create_time() <= file.stat().st_mtime + _CLOCKS_APART_S:
                 found.add(process)
     return found
+
+
+def _is_reaper(process: psutil.Process) -> bool:
+    """One owner may have several, and each has work to do when the owner is gone."""
+    try:
+        return _MODULE in process.cmdline()
+    except psutil.Error:  # gone meanwhile
+        return False
 
 
 def _owner(pid: int, created_s: float) -> psutil.Process | None:
