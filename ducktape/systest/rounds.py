@@ -24,7 +24,7 @@ from systest.history.columns import Outcome
 from systest.history.load import load_log, load_send
 from systest.metrics import RoundFigures, round_figures
 from systest.services.broker import Broker, BrokerError, BrokerKind, Capability
-from systest.services.process import free_bytes, node_home
+from systest.services.process import node_home
 from systest.services.worker import WorkerRun, WorkerService
 from systest.strategies import CONTROL, YARDSTICK
 from systest.worker.loops import Loop
@@ -276,7 +276,7 @@ class RoundPlayer:
     def _assert_room(self) -> None:
         brokers = self._broker.nodes if isinstance(self._broker, Service) else []
         for node in (*brokers, *self._producers.nodes, *self._readers.nodes):
-            if (free := free_bytes(node.account)) < _ROOM_MIN_BYTES:
+            if (free := node.account.free_bytes()) < _ROOM_MIN_BYTES:
                 raise DiskFull(
                     f"the disk of {node_home(node.account)} on {node.account.hostname} is full, {free / 2**20:.1f} MiB "
                     "are free; free some, or choose a larger disk with TMPDIR"

@@ -14,6 +14,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from ducktape.cluster.remoteaccount import RemoteAccountSSHConfig, RemoteCommand
 
 RUN_VARIABLE = "SYSTEST_RUN"
 COMMAND_LIMIT_S = 120.0
-_TIMED_OUT_STATUS = 124  # as coreutils' timeout has it
+TIMED_OUT_STATUS = 124  # as coreutils' timeout has it
 
 
 class LocalAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no types
@@ -41,6 +42,7 @@ class LocalAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no
         """
         super().__init__(RemoteAccountSSHConfig(hostname, hostname=address), externally_routable_ip=address)
         self.home = str(home)
+        self.python = sys.executable
         self._run_id = run_id
         home.mkdir(parents=True, exist_ok=True)
 
@@ -50,6 +52,21 @@ class LocalAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def read_from(self, path: str, offset: int) -> bytes:
+        """What stands in a file from there to its end."""
+        with (Path(self.home) / path).open("rb") as file:
+            file.seek(offset)
+            return file.read()
+
+    def free_bytes(self) -> int:
+        """Room on the disk of its home."""
+        return shutil.disk_usage(self.home).free
+
+    def here(self, directory: str, copy: Path) -> Path:
+        """The same directory, if this machine's programs can read it there; else a copy of it."""
+        del copy
+        return Path(self.home) / directory
 
     def spawn(
         self,
@@ -128,7 +145,7 @@ class LocalAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no
         except subprocess.TimeoutExpired as expired:
             _end_group(process)
             reason = f"it had not ended after {limit_s:g} s and was killed"
-            raise RemoteCommandError(self, cmd, _TIMED_OUT_STATUS, reason) from expired
+            raise RemoteCommandError(self, cmd, TIMED_OUT_STATUS, reason) from expired
         except BaseException:
             _end_group(process)
             raise

@@ -12,7 +12,6 @@ The brokers listen on 127.0.0.1 only, so they serve workers on the same machine:
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Any
 
 from ducktape.services.service import Service
 
-from systest.clusters.local import LocalAccount
+from systest.clusters.account import LocalAccount
 from systest.embedded import control
 from systest.embedded.client import CommandFailed, ControlClient
 from systest.embedded.mock_cluster import (
@@ -228,10 +227,10 @@ class EmbeddedBroker(Service, Broker):  # type: ignore[misc]  # ducktape has no 
     def _await_ready(self) -> control.Ready:
         assert self._process is not None
         deadline_s = time.monotonic() + _START_LIMIT_S
+        said = b""
         while True:
             alive = self._process.is_alive()  # asked first: what it said before it died still counts
-            with contextlib.closing(self._node.account.open(self._process.stdout_path, "rb")) as stdout:
-                said: bytes = stdout.read()
+            said += self._process.hear()
             if said.endswith(b"\n"):
                 return self._understood(said)
             if not alive:

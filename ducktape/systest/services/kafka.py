@@ -24,7 +24,7 @@ import confluent_kafka
 from ducktape.cluster.remoteaccount import RemoteCommandError
 from ducktape.services.service import Service
 
-from systest.clusters.local import LocalAccount
+from systest.clusters.account import LocalAccount
 from systest.distribution import Distribution, DistributionUnavailable, ensure, storage
 from systest.services import kafka_config
 from systest.services.broker import (
@@ -50,8 +50,8 @@ _POLL_S = 0.05
 _PORT_ATTEMPTS = 3
 _TAIL_LINES = 25
 _COMPLAINTS = 3
-_STARTED = "Kafka Server started"
-_PORT_TAKEN = "Address already in use"
+_STARTED = b"Kafka Server started"
+_PORT_TAKEN = b"Address already in use"
 
 
 class _State(enum.Enum):
@@ -130,6 +130,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         """
         parts = kafka_config.cast(num_brokers, controllers)
         super().__init__(context, num_nodes=num_brokers)
+        homes = _in_parallel(node_home, (node.account for node in self.nodes))
         self.controllers = controllers
         self.overrides = dict(overrides or {})
         self.performance = performance
@@ -137,9 +138,8 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         self.first_port = first_port
         self.start_limit_s = start_limit_s
         self._members = [
-            _Member(part, node, f"{node_home(node.account)}/kafka")
+            _Member(part, self.nodes[part.node_number - 1], f"{homes[part.node_number - 1]}/kafka")
             for part in parts
-            for node in (self.nodes[part.node_number - 1],)
         ]
         self._endpoints: dict[Part, Endpoint] = {}
         self._cluster_id = ""
@@ -435,12 +435,14 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         self, member: _Member, process: NodeProcess, deadline_s: float, abandoned: threading.Event
     ) -> None:
         """Returns once the process says so; or, having proven nothing, when the start is `abandoned`."""
+        said = b""
         while not abandoned.is_set():
             alive = process.is_alive()  # asked first: what it said before it died must not count
-            if alive and _says(member, process, _STARTED):
+            said += process.hear()
+            if alive and _STARTED in said:
                 return
             if not alive:
-                if _says(member, process, _PORT_TAKEN):
+                if _PORT_TAKEN in said:
                     raise _PortTakenError(f"a port of {member.title} was taken by another program")
                 raise BrokerDied(f"{member.title} died while starting; {_last_words(member, process)}")
             if time.monotonic() > deadline_s:
@@ -496,11 +498,6 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         _in_parallel(lambda member: self._end(member, clean=False), self._members)
 
 
-def _says(member: _Member, process: NodeProcess, words: str) -> bool:
-    command = f"grep -qF {shlex.quote(words)} {shlex.quote(process.stdout_path)}"
-    return bool(member.node.account.ssh(command, allow_fail=True) == 0)
-
-
 def _last_words(member: _Member, process: NodeProcess) -> str:
     """A broker's first complaints, since a stack trace may fill the end, and its last lines."""
     command = f"grep -m {_COMPLAINTS} -E ' (ERROR|FATAL) |Exception' {shlex.quote(process.stdout_path)}"
@@ -510,7 +507,7 @@ def _last_words(member: _Member, process: NodeProcess) -> str:
 
 
 def _ensure_on(account: Any) -> Distribution:
-    command = f"{node_python(account)} -m systest.distribution ensure --json"
+    command = shlex.join([node_python(account), "-m", "systest.distribution", "ensure", "--json"])
     try:
         answer = account.ssh_output(command, combine_stderr=False, timeout_sec=_ENSURE_LIMIT_S)
     except RemoteCommandError as error:

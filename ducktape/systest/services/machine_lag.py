@@ -6,7 +6,6 @@ the second one alone, measured at the same time.
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import Any
 
@@ -32,8 +31,7 @@ class MachineLag:
         process.terminate()
         if kind is not None:
             return
-        with contextlib.closing(self._account.open(process.stdout_path, "rb")) as stdout:
-            said = stdout.read()
+        said = process.hear()
         if not said:
             raise RuntimeError(f"the process that measures the machine's lag said nothing\n{process.tail()}")
         self.lag_ns = tuple(json.loads(said))

@@ -1,20 +1,18 @@
 """One process group on one node: started in a session of its own, signalled and measured as a whole.
 
-On this machine it is asked directly; on any other node through the account's commands, which need `setsid` and
-`ps` there.
+On this machine it is asked directly. On any other node whether it lives is read from /proc over the connection that is
+there anyway, which costs the node next to nothing, so that it can be asked often; the rest goes through commands, which
+need `setsid` and `ps` there.
 """
 
 from __future__ import annotations
 
 import abc
 import contextlib
-import getpass
 import os
 import shlex
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +21,9 @@ from typing import Any
 import psutil
 
 from systest.clusters.account import LocalAccount
+from systest.clusters.ssh import SshAccount
+
+Account = LocalAccount | SshAccount
 
 _POLL_S = 0.02
 _KILL_LIMIT_S = 10.0
@@ -40,18 +41,19 @@ print(*(one.getsockname()[1] for one in sockets))
 class NodeProcess:
     """A process that runs on a node; `pid` is its process group too."""
 
-    def __init__(self, account: Any, name: str, directory: str, group: _Group) -> None:
+    def __init__(self, account: Account, name: str, directory: str, group: _Group) -> None:
         self.name = name
         self.pid = group.pid
         self.stdout_path = f"{directory}/{name}.stdout"
         self.stderr_path = f"{directory}/{name}.stderr"
         self._account = account
         self._group = group
+        self._heard_bytes = 0
 
     @classmethod
     def start(
         cls,
-        account: Any,
+        account: Account,
         argv: Sequence[str],
         *,
         name: str,
@@ -67,10 +69,13 @@ class NodeProcess:
             directory: where it runs, made if it is missing.
             env: variables on top of the account's own.
         """
-        start = _LocalGroup.start if isinstance(account, LocalAccount) else _RemoteGroup.start
-        return cls(
-            account, name, directory, start(account, argv, f"{directory}/{name}", directory, env or {})
-        )
+        output = f"{directory}/{name}"
+        group: _Group
+        if isinstance(account, LocalAccount):
+            group = _LocalGroup.start(account, argv, output, directory, env or {})
+        else:
+            group = _RemoteGroup.start(account, argv, output, directory, env or {})
+        return cls(account, name, directory, group)
 
     def is_alive(self) -> bool:
         """Whether the process itself runs, paused or not; its children don't count."""
@@ -83,14 +88,20 @@ class NodeProcess:
     def terminate(self, grace_s: float = 5.0) -> None:
         """SIGTERM, then SIGKILL for whatever is left after `grace_s`; returns once all are gone. Safe twice."""
         self._group.signal("TERM")
-        if not self._gone_within(grace_s):
+        if not self._group.gone_within(grace_s):
             self.kill()
 
     def kill(self) -> None:
         """SIGKILL; returns once all of the group are gone. Safe twice."""
         self._group.signal("KILL")
-        if not self._gone_within(_KILL_LIMIT_S):
+        if not self._group.gone_within(_KILL_LIMIT_S):
             raise RuntimeError(f"{self.name} (process group {self.pid}) can't be killed")
+
+    def hear(self) -> bytes:
+        """What it wrote to stdout since this was asked last."""
+        new: bytes = self._account.read_from(self.stdout_path, self._heard_bytes)
+        self._heard_bytes += len(new)
+        return new
 
     def tail(self, lines: int = 20) -> str:
         """The last lines of what it wrote to stderr and to stdout, labelled; "" if it wrote nothing."""
@@ -110,14 +121,6 @@ class NodeProcess:
         """Resident memory of all of the group that live."""
         return self._group.rss_bytes()
 
-    def _gone_within(self, limit_s: float) -> bool:
-        deadline_s = time.monotonic() + limit_s
-        while self._group.has_members():
-            if time.monotonic() > deadline_s:
-                return False
-            time.sleep(_POLL_S)
-        return True
-
 
 class _Group(abc.ABC):
     """A process group, asked in the way that suits the node."""
@@ -128,7 +131,7 @@ class _Group(abc.ABC):
     def is_alive(self) -> bool: ...
 
     @abc.abstractmethod
-    def has_members(self) -> bool: ...
+    def gone_within(self, limit_s: float) -> bool: ...
 
     @abc.abstractmethod
     def signal(self, signal_name: str) -> None: ...
@@ -158,8 +161,13 @@ class _LocalGroup(_Group):
     def is_alive(self) -> bool:
         return self._leader.poll() is None
 
-    def has_members(self) -> bool:
-        return bool(self._members()) or self.is_alive()  # which also waits for a leader that is a zombie
+    def gone_within(self, limit_s: float) -> bool:
+        deadline_s = time.monotonic() + limit_s
+        while self._members() or self.is_alive():  # which also waits for a leader that is a zombie
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(_POLL_S)
+        return True
 
     def signal(self, signal_name: str) -> None:
         # A leader that was waited for leaves its number to others, unless members of its group hold it.
@@ -186,29 +194,49 @@ class _LocalGroup(_Group):
 
 
 class _RemoteGroup(_Group):
-    """On another machine, by commands."""
+    """On another machine."""
 
-    def __init__(self, account: Any, pid: int) -> None:
+    def __init__(self, account: SshAccount, pid: int, began: str) -> None:
+        """
+        Args:
+            account: of the node.
+            pid: of the leader.
+            began: when it did, as the node's kernel counts: another process may get the same number later.
+        """
         self.pid = pid
         self._account = account
+        self._began = began
 
     @classmethod
     def start(
-        cls, account: Any, argv: Sequence[str], output: str, directory: str, env: Mapping[str, str]
+        cls, account: SshAccount, argv: Sequence[str], output: str, directory: str, env: Mapping[str, str]
     ) -> _RemoteGroup:
         command = shlex.join(["setsid", "env", *(f"{key}={value}" for key, value in env.items()), *argv])
         there, out, err = (shlex.quote(path) for path in (directory, f"{output}.stdout", f"{output}.stderr"))
-        script = f"mkdir -p {there} && cd {there} && {{ {command} >{out} 2>{err} </dev/null & echo $!; }}"
-        return cls(account, int(account.ssh_output(script, combine_stderr=False)))
+        script = (
+            f"mkdir -p {there} && cd {there} && "
+            f"{{ {command} >{out} 2>{err} </dev/null & echo $!; cat /proc/$!/stat; }}"
+        )
+        pid, status = account.ssh_output(script, combine_stderr=False).decode().split("\n", 1)
+        return cls(account, int(pid), _state_and_start(status)[1])
 
     def is_alive(self) -> bool:
-        return any(pid == self.pid for pid, _, _ in self._members())
+        status = self._account.status_of(self.pid)
+        if status is None:
+            return False
+        state, began = _state_and_start(status)
+        return began == self._began and state not in "ZX"
 
-    def has_members(self) -> bool:
-        return bool(self._members())
+    def gone_within(self, limit_s: float) -> bool:
+        script = (
+            f"end=$(($(date +%s) + {int(limit_s) + 1})); while ps -eo pgid=,stat= | "
+            f"awk '$1 == {self.pid} && $2 !~ /^Z/ {{ found = 1 }} END {{ exit !found }}'; "
+            "do [ $(date +%s) -lt $end ] || exit 1; sleep 0.05; done"
+        )
+        return bool(self._account.ssh(script, allow_fail=True) == 0)
 
     def signal(self, signal_name: str) -> None:
-        self._account.ssh(f"kill -{signal_name} -- -{self.pid}", allow_fail=True)
+        self._account.ssh(f"kill -s {signal_name} -- -{self.pid}", allow_fail=True)
 
     def cpu_seconds(self) -> float:
         return sum(cpu_s for _, cpu_s, _ in self._members())
@@ -220,43 +248,29 @@ class _RemoteGroup(_Group):
         """pid, CPU seconds and resident bytes of those that are more than a zombie."""
         wanted = f"$1 == {self.pid} && $3 !~ /^Z/ {{ print $2, $4, $5 }}"
         command = f"ps -eo pgid=,pid=,stat=,time=,rss= | awk {shlex.quote(wanted)}"
-        rows = self._account.ssh_output(command, allow_fail=True).decode().splitlines()
+        rows = self._account.ssh_output(command).decode().splitlines()
         return [(int(pid), _seconds(cpu), int(rss) * 1024) for pid, cpu, rss in map(str.split, rows)]
 
 
-def node_home(account: Any) -> str:
+def node_home(account: Account) -> str:
     """The directory on the node that a run may write in."""
-    return account.home if isinstance(account, LocalAccount) else f"/tmp/systest-{_user(account)}"
+    return account.home
 
 
-def node_address(account: Any) -> str:
+def node_address(account: Account) -> str:
     """The address on which the node's listeners are bound, and dialled."""
     return str(account.externally_routable_ip or account.ssh_hostname)
 
 
-def node_python(account: Any) -> str:
+def node_python(account: Account) -> str:
     """A Python on the node that has this package installed."""
-    return sys.executable if isinstance(account, LocalAccount) else "$HOME/.systest/venv/bin/python"
+    return account.python
 
 
-def free_ports(account: Any, count: int) -> list[int]:
+def free_ports(account: Account, count: int) -> list[int]:
     """Ports that are free now on the node's address, asked on the node itself."""
-    python = shlex.quote(sys.executable) if isinstance(account, LocalAccount) else node_python(account)
-    command = f"{python} -c {shlex.quote(_FREE_PORTS)} {node_address(account)} {count}"
+    command = shlex.join([node_python(account), "-c", _FREE_PORTS, node_address(account), str(count)])
     return [int(port) for port in account.ssh_output(command, combine_stderr=False).split()]
-
-
-def free_bytes(account: Any) -> int:
-    """Room on the disk of the node's home."""
-    if isinstance(account, LocalAccount):
-        return shutil.disk_usage(account.home).free
-    home = shlex.quote(node_home(account))
-    kibibytes = account.ssh_output(f"mkdir -p {home} && df -Pk {home} | awk 'NR == 2 {{ print $4 }}'")
-    return int(kibibytes) * 1024
-
-
-def _user(account: Any) -> str:
-    return account.user or getpass.getuser()
 
 
 def _seconds(text: str) -> float:
@@ -273,3 +287,9 @@ def _ask(process: psutil.Process, question: str, gone: Any) -> Any:
         return getattr(process, question)()
     except psutil.NoSuchProcess:
         return gone
+
+
+def _state_and_start(status: str) -> tuple[str, str]:
+    """A process's state and when it began, from its line in /proc; its name may hold anything but its last `)`."""
+    fields = status.rpartition(")")[2].split()
+    return fields[0], fields[19]

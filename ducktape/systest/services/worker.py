@@ -7,7 +7,6 @@ at once, with its last lines; so does whatever the caller watches meanwhile, suc
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import enum
 import itertools
@@ -21,7 +20,6 @@ from typing import Any
 from ducktape.services.service import Service
 
 from systest import strategies
-from systest.clusters.local import LocalAccount
 from systest.services.process import NodeProcess, node_home, node_python
 from systest.worker.protocol import (
     Error,
@@ -85,7 +83,6 @@ class WorkerRun:
         self.summary: Summary | None = None
         self.transactions: list[TransactionTold] = []
         self.account = account
-        self._read_bytes = 0
         self._unfinished_line = ""
         self._heard_s = time.monotonic()
 
@@ -184,10 +181,7 @@ class WorkerRun:
         return order.index(self.phase) >= order.index(phase)
 
     def _listen(self) -> None:
-        with contextlib.closing(self.account.open(self.process.stdout_path, "rb")) as stdout:
-            stdout.seek(self._read_bytes)
-            new: bytes = stdout.read()
-        self._read_bytes += len(new)
+        new = self.process.hear()
         *lines, self._unfinished_line = (self._unfinished_line + new.decode(errors="replace")).split("\n")
         for line in lines:
             self._heard_s = time.monotonic()
@@ -268,12 +262,8 @@ class WorkerService(Service):  # type: ignore[misc]  # ducktape has no types
 
     def fetch_history(self, run: WorkerRun) -> Path:
         """The directory of a run's history on this machine; a copy of it if the run was on another one."""
-        if isinstance(run.account, LocalAccount):
-            return Path(run.spec.directory)
-        copy = Path(self.local_scratch_dir) / run.name
-        copy.mkdir(parents=True, exist_ok=True)
-        run.account.copy_from(f"{run.spec.directory}/.", str(copy))
-        return copy
+        here: Path = run.account.here(run.spec.directory, Path(self.local_scratch_dir) / run.name)
+        return here
 
     def command(self, python: str, spec: Spec, spec_path: str) -> list[str]:
         """The command line that does the work of `spec`, which lies at `spec_path` on the node."""

@@ -1,0 +1,24 @@
+"""Which harness this is: driver and nodes must run the same, and its version number alone does not tell."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+
+import producer
+import systest
+
+_KINDS = (".py", ".java", ".lock")
+
+
+@functools.cache
+def harness_id() -> str:
+    """A short name for all that is installed of the harness and the producer; changes with any line of it."""
+    digest = hashlib.sha256()
+    for package in (producer, systest):
+        [root] = (Path(path) for path in package.__path__)
+        for file in sorted(path for path in root.rglob("*") if path.suffix in _KINDS):
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest.update(f"{root.name}/{file.relative_to(root).as_posix()} {content}\n".encode())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,79 @@
+"""The driver's end on a node: it says where the node's things are, and tidies up when the driver is gone.
+
+    python -m systest.clusters.watch
+
+Runs at the other end of an account's ssh connection for as long as that lasts, with the connection as its stdin. Its
+first line is a `Hello` in JSON. Each line it reads is a `Question`, and the answer a line with a number. At the end of
+its stdin, however that came about, it kills every process that was started for this connection and removes their
+directory; so nothing on a node outlives its driver, and the next test starts clean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import platform
+import shutil
+import signal
+import sys
+import time
+from dataclasses import dataclass
+
+from systest.clusters.belongings import Belongings
+from systest.clusters.harness import harness_id
+
+
+class Question(enum.Enum):
+    """What it answers."""
+
+    CLOCK = "clock"  # the node's time, in nanoseconds
+    ROOM = "room"  # free bytes where the home is
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a node says first.
+
+    Args:
+        home: the directory for what this connection's driver writes and starts there.
+        run_id: for `systest.clusters.account.RUN_VARIABLE`, by which the processes are known.
+        python: its interpreter.
+        python_version: of that.
+        harness: as `harness_id`.
+    """
+
+    home: str
+    run_id: str
+    python: str
+    python_version: str
+    harness: str
+
+    @classmethod
+    def from_line(cls, line: str) -> Hello:
+        """Raises ValueError, KeyError or TypeError if it is none."""
+        return cls(**json.loads(line))
+
+
+def main() -> int:
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # it is the last to leave
+    belongings = Belongings(reaper=False)
+    hello = Hello(
+        str(belongings.directory), belongings.run_id, sys.executable, platform.python_version(), harness_id()
+    )
+    print(json.dumps(dataclasses.asdict(hello)), flush=True)
+    # Not `for line in sys.stdin`, which may wait for more than one.
+    while line := sys.stdin.readline():
+        match Question(line.strip()):
+            case Question.CLOCK:
+                answer = time.time_ns()
+            case Question.ROOM:
+                answer = shutil.disk_usage(belongings.directory).free
+        print(answer, flush=True)
+    belongings.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
