@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cluster",
         metavar="WHERE",
         default="local",
-        help="local (default), a ducktape cluster class, or a JSON file of ssh accounts",
+        help="local (default), netns (namespaces on this machine), a JSON file of ssh accounts, or a cluster class",
     )
     add(
         "--nodes", metavar="N", type=int, help="how many nodes to make, where the cluster is made for the run"

@@ -19,7 +19,7 @@ from typing import Protocol
 Say = Callable[[str], None]
 
 LOCAL_CLUSTER = "systest.clusters.local.LocalCluster"
-JSON_CLUSTER = "ducktape.cluster.json.JsonCluster"
+SSH_CLUSTER = "systest.clusters.ssh.SshCluster"
 NODES_MAX = 250
 
 
@@ -87,14 +87,14 @@ class SshAccounts:
     @contextlib.contextmanager
     def opened(self, say: Say) -> Iterator[Opened]:
         del say
-        yield Opened(("--cluster", JSON_CLUSTER, "--cluster-file", str(self.file)))
+        yield Opened(("--cluster", SSH_CLUSTER, "--cluster-file", str(self.file)))
 
 
 def place_named(where: str, nodes: int | None = None) -> Place:
     """The place that a user named.
 
     Args:
-        where: local, a cluster class, or a JSON file.
+        where: local, netns, a JSON file, or a cluster class.
         nodes: how many, None for as many as there usually are.
 
     Raises ValueError with one sentence if there is no such place, or it can't have so many nodes.
@@ -103,6 +103,10 @@ def place_named(where: str, nodes: int | None = None) -> Place:
         raise ValueError(f"a cluster can't have {nodes} nodes; choose --nodes from 1 to {NODES_MAX}")
     if where == "local":
         return ClusterClass(LOCAL_CLUSTER) if nodes is None else LocalNodes(nodes)
+    if where == "netns":
+        from systest.clusters.netns import NetnsNodes
+
+        return NetnsNodes() if nodes is None else NetnsNodes(nodes)
     if nodes is not None:
         raise ValueError(f"{where} has nodes of its own; leave out --nodes")
     if Path(where).is_file():
@@ -112,7 +116,7 @@ def place_named(where: str, nodes: int | None = None) -> Place:
         getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"unknown cluster {where!r} ({error}); choose local, a class such as {LOCAL_CLUSTER}, "
-            "or a JSON file of ssh accounts"
+            f"unknown cluster {where!r} ({error}); choose local, netns, a JSON file of ssh accounts, "
+            f"or a class such as {LOCAL_CLUSTER}"
         ) from error
     return ClusterClass(where)

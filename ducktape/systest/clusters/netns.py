@@ -1,0 +1,318 @@
+"""Nodes in network namespaces on this machine: real ssh, an address each, a cable each, no container and no image.
+
+A node is a network, mount and process namespace with an sshd of its own and a home of its own; the file system is this
+machine's, so the harness, Java and Kafka are what the driver has and nothing is provisioned. Each node's cable ends
+at a bridge in one more namespace. The driver stays where it is, with a cable to that bridge: in a namespace of its own
+it would see neither an external broker nor a package index.
+
+The addresses are a /24 of 198.18.0.0/15, which is reserved for benchmarks. A run has one to itself by the name of the
+driver's end of its cable, which the kernel gives once. Namespaces and cables end with the processes in them, and those
+end with the run's belongings, also when the runner is killed.
+
+Needs root: an sshd that lets a user in must be able to become that user.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import random
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from systest.clusters.account import RUN_VARIABLE
+from systest.clusters.belongings import Belongings
+from systest.clusters.place import SSH_CLUSTER, Opened, PlaceUnavailable, Say
+from systest.distribution.cache import cache_root
+
+DEFAULT_NODES = 5
+_BENCHMARKS = IPv4Network("198.18.0.0/15")
+_LEASE_ATTEMPTS = 100
+_COMMAND_LIMIT_S = 20.0
+_UP_LIMIT_S = 20.0
+_GONE_LIMIT_S = 5.0
+_POLL_S = 0.02
+_PROVISION = Path("ducktape/provision.sh")
+_PACKAGES_LIMIT_S = 600.0
+_TOOLS = ("ip", "unshare", "nsenter", "sshd", "ssh-keygen")
+_PASSED_ON = ("PATH", "JAVA_HOME", "KAFKA_HOME")
+
+# The node's first process: it brings its sshd up, and then only sees to it that no dead process stays.
+_INIT = """\
+set -eu
+mount --bind "$1/passwd" /etc/passwd
+mount --bind "$1/shadow" /etc/shadow
+mount -t tmpfs tmpfs /run
+mkdir /run/sshd
+"$2" -D -e -f "$1/sshd_config" 2>"$1/sshd.log" &
+while :; do
+    wait
+    sleep 1
+done
+"""
+
+_SSHD_CONFIG = """\
+HostKey {directory}/host_key
+AuthorizedKeysFile {directory}/authorized_keys
+PasswordAuthentication no
+PermitRootLogin prohibit-password
+StrictModes no
+UsePAM no
+UseDNS no
+MaxSessions 100
+PidFile none
+Subsystem sftp internal-sftp
+SetEnv {environment}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node as the driver reaches it."""
+
+    name: str
+    address: str
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class NetnsNodes:
+    """So many nodes in namespaces."""
+
+    nodes: int = DEFAULT_NODES
+
+    @contextlib.contextmanager
+    def opened(self, say: Say) -> Iterator[Opened]:
+        _provide_tools(say)
+        if (reason := why_not()) is not None:
+            raise PlaceUnavailable(reason)
+        belongings = Belongings()
+        try:
+            file = _bring_up(self.nodes, belongings)
+            yield Opened(("--cluster", SSH_CLUSTER, "--cluster-file", str(file)))
+        finally:
+            belongings.close()
+
+
+def why_not() -> str | None:
+    """Why nodes can't be had here, in one sentence that says what to do; None if they can."""
+    if not sys.platform.startswith("linux"):
+        return f"network namespaces are Linux's, and this is {platform.system()}; use --cluster local"
+    if os.geteuid() != 0:
+        return "nodes in network namespaces need root, since each runs an sshd; run as root, or use --cluster local"
+    if lacking := _lacking():
+        return (
+            f"nodes in network namespaces need {', '.join(lacking)}; run {_PROVISION} system "
+            "(Debian: apt-get install openssh-server iproute2 util-linux)"
+        )
+    tried = _run(["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "true"])
+    if tried.returncode != 0:
+        return f"the system allows no new namespaces, not even root's ({tried.stderr.strip()}); use --cluster local"
+    return None
+
+
+def _lacking() -> list[str]:
+    return [tool for tool in _TOOLS if _path_of(tool) is None]
+
+
+def _path_of(tool: str) -> str | None:
+    return shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
+def _provide_tools(say: Say) -> None:
+    """Installs what is lacking, where that starts no service that nobody asked for: where no init system runs."""
+    if (
+        os.geteuid() == 0
+        and _lacking()
+        and shutil.which("apt-get")
+        and not Path("/run/systemd/system").exists()
+    ):
+        say("Installing what nodes in network namespaces need...")
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                ["sh", _PROVISION, "system"], capture_output=True, timeout=_PACKAGES_LIMIT_S, check=False
+            )
+
+
+def _bring_up(count: int, belongings: Belongings) -> Path:
+    """Makes the nodes; returns the cluster file that lists them."""
+    here = belongings.directory
+    environment = {**os.environ, RUN_VARIABLE: belongings.run_id}
+    hub = _spawn(["unshare", "--net", "sleep", "infinity"], environment)
+    _await_namespace(hub)
+    network = _lease(hub.pid)
+    _make_key(here / "key")
+    nodes = []
+    cables = ["link set lo up", "link add bridge type bridge", "link set bridge up"]
+    for number, address in zip(range(1, count + 1), list(network.hosts())[1:], strict=False):
+        node = Node(f"netns{number}", str(address), here / f"netns{number}")
+        _furnish(node, (here / "key.pub").read_text("utf-8"))
+        own = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        init = ["sh", "-c", _INIT, "init", str(node.directory), str(_path_of("sshd"))]
+        process = _spawn([*own, *init], environment)
+        _await_namespace(process)
+        _configure(hub.pid, [f"link add name {node.name} type veth peer name eth0 netns {process.pid}"])
+        _configure(
+            process.pid,
+            [
+                "link set lo up",
+                f"address add {address}/{network.prefixlen} dev eth0",
+                "link set eth0 up",
+            ],
+        )
+        cables += [f"link set {node.name} master bridge", f"link set {node.name} up"]
+        nodes.append(node)
+    _configure(hub.pid, [*cables, "link set driver master bridge", "link set driver up"])
+    for node in nodes:
+        _await_sshd(node)
+    file = here / "cluster.json"
+    file.write_text(json.dumps({"nodes": [_entry(node, here / "key") for node in nodes]}, indent=1))
+    return file
+
+
+def _lease(hub: int) -> IPv4Network:
+    """A network that no other run has and that leads nowhere yet; the driver has its first address."""
+    for _ in range(_LEASE_ATTEMPTS):
+        network = random.choice(list(_BENCHMARKS.subnets(new_prefix=24)))
+        if any(network.overlaps(taken) for taken in _routes()):
+            continue
+        _, second, third, _ = str(network.network_address).split(".")
+        name = f"systest{second}-{third}"
+        made = _run(
+            ["ip", "link", "add", "name", name, "type", "veth", "peer", "name", "driver", "netns", str(hub)]
+        )
+        if made.returncode != 0 and "exists" in made.stderr:
+            continue
+        _check(made)
+        _check(_run(["ip", "address", "add", f"{next(network.hosts())}/{network.prefixlen}", "dev", name]))
+        _check(_run(["ip", "link", "set", name, "up"]))
+        return network
+    raise PlaceUnavailable(
+        f"every network of {_BENCHMARKS} that was tried is in use on this machine; end other runs"
+    )
+
+
+def _routes() -> list[IPv4Network]:
+    """All that has a route of its own, so not what goes by the default route."""
+    said = _check(_run(["ip", "-4", "-json", "route", "show", "table", "all"])).stdout
+    targets = [route["dst"] for route in json.loads(said or "[]")]
+    return [IPv4Network(target, strict=False) for target in targets if target != "default"]
+
+
+def _furnish(node: Node, public_key: str) -> None:
+    """The node's home and what its sshd reads."""
+    directory = node.directory
+    home, temporary = directory / "home", directory / "tmp"
+    for each in (home / ".systest", temporary):
+        each.mkdir(parents=True)
+    (home / ".systest" / "venv").symlink_to(sys.prefix)
+    (directory / "authorized_keys").write_text(public_key)
+    _make_key(directory / "host_key")
+    environment = {
+        **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+        "SYSTEST_CACHE": str(cache_root()),
+        "TMPDIR": str(temporary),
+    }
+    quoted = " ".join(f'"{name}={value}"' for name, value in environment.items())
+    (directory / "sshd_config").write_text(_SSHD_CONFIG.format(directory=directory, environment=quoted))
+    users = Path("/etc/passwd").read_text("utf-8").splitlines()
+    others = [line for line in users if not line.startswith("root:")]
+    separated = (
+        []
+        if any(line.startswith("sshd:") for line in others)
+        else ["sshd:x:65533:65534::/run/sshd:/bin/false"]
+    )
+    root = f"root:x:0:0:root:{home}:/bin/sh"
+    (directory / "passwd").write_text("\n".join([root, *others, *separated, ""]))
+    # A locked account, as some distributions have root's, could not be logged into with a key either.
+    (directory / "shadow").write_text("root:*:19000:0:99999:7:::\nsshd:*:19000::::::\n")
+
+
+def _entry(node: Node, key: Path) -> dict[str, object]:
+    """The node as a cluster file has it."""
+    config = {
+        "host": node.name,
+        "hostname": node.address,
+        "port": 22,
+        "user": "root",
+        "identityfile": str(key),
+    }
+    return {"externally_routable_ip": node.address, "ssh_config": config}
+
+
+def _make_key(file: Path) -> None:
+    _check(_run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(file)]))
+
+
+def _configure(pid: int, lines: Sequence[str]) -> None:
+    """Has `ip` do this in the network namespace of a process."""
+    enter = ["nsenter", f"--net=/proc/{pid}/ns/net", "ip", "-batch", "-"]
+    _check(_run(enter, "".join(f"{line}\n" for line in lines)))
+
+
+def _spawn(command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        list(command),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _await_namespace(process: subprocess.Popen[bytes]) -> None:
+    ours = Path("/proc/self/ns/net").readlink()
+    deadline_s = time.monotonic() + _UP_LIMIT_S
+    while Path(f"/proc/{process.pid}/ns/net").readlink() == ours:
+        if process.poll() is not None or time.monotonic() > deadline_s:
+            raise PlaceUnavailable(f"{shlex.join(process.args)[:80]} made no namespace")  # type: ignore[arg-type]
+        time.sleep(_POLL_S)
+
+
+def _await_sshd(node: Node) -> None:
+    deadline_s = time.monotonic() + _UP_LIMIT_S
+    while True:
+        try:
+            with socket.create_connection((node.address, 22), timeout=1.0) as connection:
+                if connection.recv(4) == b"SSH-":
+                    return
+        except OSError:
+            pass
+        if time.monotonic() > deadline_s:
+            log = (node.directory / "sshd.log").read_text("utf-8", errors="replace").strip().splitlines()
+            said = log[-1] if log else "nothing"
+            raise PlaceUnavailable(
+                f"the sshd of {node.name} is not up after {_UP_LIMIT_S:.0f} s; it said: {said}"
+            )
+        time.sleep(_POLL_S)
+
+
+def _run(command: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    return subprocess.run(
+        list(command),
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=_COMMAND_LIMIT_S,
+        check=False,
+        env={**os.environ, "PATH": path},
+    )
+
+
+def _check(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    if done.returncode != 0:
+        command = " ".join(done.args)
+        raise PlaceUnavailable(f"`{command}` failed: {done.stderr.strip() or done.returncode}")
+    return done
