@@ -93,8 +93,10 @@ harness() {
     "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || make_venv
     found=$(fingerprint "$venv/bin/python" "$1")
     [ "$(cat "$venv/harness" 2>/dev/null)" = "$found" ] || install_wheel "$1" "$found"
+    rm -f "$home/ready"
     "$venv/bin/python" -m systest.distribution compiler >/dev/null
     "$venv/bin/python" -m systest.distribution ensure >/dev/null
+    "$venv/bin/python" -m systest.clusters.harness >"$home/ready"
 }
 
 case "${1:-} $#" in

@@ -6,4 +6,5 @@ import sys
 
 
 def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{line}\n")  # at once, or lines of several threads mix
+    sys.stderr.flush()

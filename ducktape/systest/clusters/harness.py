@@ -1,4 +1,7 @@
-"""Which harness this is: driver and nodes must run the same, and its version number alone does not tell."""
+"""Which harness this is: driver and nodes must run the same, and its version number alone does not tell.
+
+`python -m systest.clusters.harness` prints it, for `ducktape/provision.sh`.
+"""
 
 from __future__ import annotations
 
@@ -22,3 +25,7 @@ def harness_id() -> str:
             content = hashlib.sha256(file.read_bytes()).hexdigest()
             digest.update(f"{root.name}/{file.relative_to(root).as_posix()} {content}\n".encode())
     return digest.hexdigest()[:12]
+
+
+if __name__ == "__main__":
+    print(harness_id())
