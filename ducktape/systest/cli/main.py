@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from systest.cli import doctor, kafka_up, nightly, run
+from systest.cli import doctor, kafka_up, nightly, provision, run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("run", run, "compare producers, or run system tests"),
         ("nightly", nightly, "run everything that takes long, step by step, with a summary"),
         ("doctor", doctor, "say what this machine can do, and what to do about what it can't"),
+        ("provision", provision, "give the nodes of an ssh cluster what tests need there"),
         ("kafka", kafka_up, "start a throw-away Kafka, or fetch what it needs"),
     ):
         command = commands.add_parser(

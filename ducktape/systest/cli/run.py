@@ -28,7 +28,7 @@ from ducktape.command_line.parse_args import create_ducktape_parser
 from systest import comparison, reports, speed
 from systest.cli import disk
 from systest.cli.runner import Runner
-from systest.clusters.place import Opened, PlaceUnavailable, place_named
+from systest.clusters.place import Opened, Place, PlaceUnavailable, place_named
 from systest.distribution import DistributionUnavailable, ensure
 from systest.gates import load_gates
 from systest.options import RunOptions, broker_kind
@@ -121,7 +121,7 @@ def main(args: argparse.Namespace) -> int:
         try:
             _check_files(rest)
             place = place_named(args.cluster, args.nodes)
-            options = _prepared(_options(args), broker_chosen=args.broker is not None)
+            options = _prepared(_options(args), place, broker_chosen=args.broker is not None)
             opened = stack.enter_context(place.opened(say))
         except (ValueError, BrokerError, DistributionUnavailable, PlaceUnavailable) as error:
             print(f"run_ducktape: {error}", file=sys.stderr)
@@ -200,19 +200,25 @@ def _check_suite(suite: Path) -> None:
             raise ValueError(f"the suite {suite} names no tests; write `name: [path, ...]`")
 
 
-def _prepared(options: RunOptions, broker_chosen: bool) -> RunOptions:
-    """The options that can be run here, with everything fetched and every address tried.
+def _prepared(options: RunOptions, place: Place, broker_chosen: bool) -> RunOptions:
+    """The options that can be run there, with everything fetched and every address tried.
 
     Falls back to the embedded broker if Kafka can't be had and the user did not insist on it, and says so here
     and in the result. Raises DistributionUnavailable or BrokerError if there is no such way out.
     """
     if options.broker is BrokerKind.EXTERNAL:
         ExternalKafka(options.bootstrap_server, options.client_config or None)
+    if options.broker is BrokerKind.EMBEDDED and not place.is_local:
+        raise ValueError(
+            "the embedded broker serves the processes of its own machine only; use --cluster local"
+        )
+    if not place.shares_files:
+        return options
     if options.broker is BrokerKind.KAFKA:
         try:
             ensure(say)
         except DistributionUnavailable as error:
-            if broker_chosen:
+            if broker_chosen or not place.is_local:
                 raise
             options = _noted(
                 replace(options, broker=BrokerKind.EMBEDDED, brokers=1),

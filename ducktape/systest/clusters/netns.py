@@ -32,7 +32,7 @@ from pathlib import Path
 
 from systest.clusters.account import RUN_VARIABLE
 from systest.clusters.belongings import Belongings
-from systest.clusters.place import SSH_CLUSTER, Opened, PlaceUnavailable, Say
+from systest.clusters.place import SSH_CLUSTER, Opened, Place, PlaceUnavailable, Say
 from systest.distribution.cache import cache_root
 
 DEFAULT_NODES = 5
@@ -86,8 +86,10 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class NetnsNodes:
+class NetnsNodes(Place):
     """So many nodes in namespaces."""
+
+    shares_files = True
 
     nodes: int = DEFAULT_NODES
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 Say = Callable[[str], None]
 
@@ -41,7 +41,14 @@ class Opened:
 
 
 class Place(Protocol):
-    """Somewhere that nodes come from."""
+    """Somewhere that nodes come from.
+
+    `is_local` says that nodes are this machine's plain processes, so that a broker on loopback can serve them;
+    `shares_files` that they see this machine's files, so that what is fetched here is there.
+    """
+
+    is_local: ClassVar[bool] = False
+    shares_files: ClassVar[bool] = False
 
     def opened(self, say: Say) -> AbstractContextManager[Opened]:
         """Within, the nodes are there. Raises PlaceUnavailable; then nothing is left of what was begun.
@@ -52,8 +59,10 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterClass:
+class ClusterClass(Place):
     """A ducktape cluster class that needs nothing around it."""
+
+    is_local = shares_files = True  # or nobody can say
 
     path: str
 
@@ -64,8 +73,10 @@ class ClusterClass:
 
 
 @dataclass(frozen=True, slots=True)
-class LocalNodes:
+class LocalNodes(Place):
     """So many nodes on this machine."""
+
+    is_local = shares_files = True
 
     nodes: int
 
@@ -79,15 +90,24 @@ class LocalNodes:
 
 
 @dataclass(frozen=True, slots=True)
-class SshAccounts:
+class SshAccounts(Place):
     """The ssh accounts that a JSON file lists."""
 
     file: Path
 
     @contextlib.contextmanager
     def opened(self, say: Say) -> Iterator[Opened]:
-        del say
-        yield Opened(("--cluster", SSH_CLUSTER, "--cluster-file", str(self.file)))
+        from systest.clusters import ssh, survey
+
+        accounts = ssh.accounts_in(self.file)
+        say(f"looking at {len(accounts)} nodes ...")
+        try:
+            nodes = survey.survey(accounts)
+        except survey.NotUsable as error:
+            raise PlaceUnavailable(str(error)) from error
+        yield Opened(
+            ("--cluster", SSH_CLUSTER, "--cluster-file", str(self.file)), tuple(survey.notes_on(nodes))
+        )
 
 
 def place_named(where: str, nodes: int | None = None) -> Place:

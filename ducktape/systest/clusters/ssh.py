@@ -48,7 +48,6 @@ from systest.clusters.harness import harness_id
 from systest.clusters.watch import Hello, Question
 from systest.progress import say
 
-PROVISION = "systest provision"
 _PYTHON = '"$HOME"/.systest/venv/bin/python'
 _CONNECT_LIMIT_S = 10.0
 _ANSWER_LIMIT_S = 10.0  # of a node that lives, for what costs it nothing
@@ -281,7 +280,7 @@ class SshAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no t
         try:
             with self.files() as files, files.open(f"/proc/{pid}/stat", "rb") as file:
                 return bytes(file.read(1024)).decode(errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
+        except OSError:  # a process that ends between opening and reading is no file that is missing
             return None
 
     def here(self, directory: str, copy: Path) -> Path:
@@ -380,12 +379,12 @@ class SshAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no t
             words = watch.makefile_stderr("rb").read().decode(errors="replace").strip().splitlines()
             reason = words[-1] if words else f"it said {said!r}" if said else "it said nothing"
             raise NotProvisioned(
-                self, f"the harness does not start there ({reason}); run: {PROVISION} CLUSTER.json"
+                self, f"the harness does not start there ({reason}); run `systest provision`"
             ) from error
         if hello.harness != harness_id():
             raise NotProvisioned(
                 self,
-                f"it has another harness ({hello.harness}, here {harness_id()}); run: {PROVISION} CLUSTER.json",
+                f"its harness is another one ({hello.harness}, here {harness_id()}); run `systest provision`",
             )
         return hello
 

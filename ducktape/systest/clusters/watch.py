@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import os
 import platform
 import shutil
 import signal
@@ -40,6 +41,7 @@ class Hello:
         run_id: for `systest.clusters.account.RUN_VARIABLE`, by which the processes are known.
         python: its interpreter.
         python_version: of that.
+        machine: its cores, system and processor.
         harness: as `harness_id`.
     """
 
@@ -47,6 +49,7 @@ class Hello:
     run_id: str
     python: str
     python_version: str
+    machine: str
     harness: str
 
     @classmethod
@@ -60,7 +63,12 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)  # it is the last to leave
     belongings = Belongings(reaper=False)
     hello = Hello(
-        str(belongings.directory), belongings.run_id, sys.executable, platform.python_version(), harness_id()
+        home=str(belongings.directory),
+        run_id=belongings.run_id,
+        python=sys.executable,
+        python_version=platform.python_version(),
+        machine=f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        harness=harness_id(),
     )
     print(json.dumps(dataclasses.asdict(hello)), flush=True)
     # Not `for line in sys.stdin`, which may wait for more than one.

@@ -15,17 +15,17 @@ import itertools
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import confluent_kafka
 from ducktape.cluster.remoteaccount import RemoteCommandError
 from ducktape.services.service import Service
 
 from systest.clusters.account import LocalAccount
-from systest.distribution import Distribution, DistributionUnavailable, ensure, storage
+from systest.clusters.survey import distribution_on, in_parallel
+from systest.distribution import Distribution, ensure, storage
 from systest.services import kafka_config
 from systest.services.broker import (
     Broker,
@@ -37,15 +37,11 @@ from systest.services.broker import (
     TopicAdmin,
 )
 from systest.services.kafka_config import ControllerMode, Endpoint, Login, Part
-from systest.services.process import NodeProcess, free_ports, node_address, node_home, node_python
-
-_T = TypeVar("_T")
-_A = TypeVar("_A")
+from systest.services.process import NodeProcess, free_ports, node_address, node_home
 
 _START_LIMIT_S = 60.0
 _CLEAN_STOP_LIMIT_S = 30.0
 _WARM_UP_LIMIT_S = 30.0
-_ENSURE_LIMIT_S = 600.0
 _POLL_S = 0.05
 _PORT_ATTEMPTS = 3
 _TAIL_LINES = 25
@@ -130,7 +126,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         """
         parts = kafka_config.cast(num_brokers, controllers)
         super().__init__(context, num_nodes=num_brokers)
-        homes = _in_parallel(node_home, (node.account for node in self.nodes))
+        homes = in_parallel(node_home, (node.account for node in self.nodes))
         self.controllers = controllers
         self.overrides = dict(overrides or {})
         self.performance = performance
@@ -264,7 +260,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         began_s = time.time()
         self._distributions = self._find_distributions()
         for attempt in range(1, _PORT_ATTEMPTS + 1):
-            _in_parallel(self.clean_node, self.nodes)
+            in_parallel(self.clean_node, self.nodes)
             try:
                 self._start_cluster()
             except _PortTakenError as error:
@@ -284,9 +280,9 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
     def _start_cluster(self) -> None:
         deadline_s = time.monotonic() + self.start_limit_s
         self._cluster_id = storage.random_id()
-        chosen = _in_parallel(self._choose_ports, self.nodes)
+        chosen = in_parallel(self._choose_ports, self.nodes)
         self._endpoints = dict(itertools.chain.from_iterable(chosen))
-        _in_parallel(self._write_files, self.nodes)
+        in_parallel(self._write_files, self.nodes)
         abandoned = threading.Event()
 
         def start(member: _Member) -> None:
@@ -296,7 +292,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
                 abandoned.set()  # the others would wait in vain for a cluster that will not come
                 raise
 
-        _in_parallel(start, self._members)
+        in_parallel(start, self._members)
         self._await_brokers({part.kafka_id for part in self._endpoints if part.role.is_broker}, deadline_s)
 
     def stop(self, **kwargs: Any) -> None:
@@ -363,7 +359,9 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         """Hostname -> what Kafka runs from there; the nodes of this machine share one."""
         accounts = [node.account for node in self.nodes]
         far = [account for account in accounts if not isinstance(account, LocalAccount)]
-        found = dict(zip((account.hostname for account in far), _in_parallel(_ensure_on, far), strict=True))
+        found = dict(
+            zip((account.hostname for account in far), in_parallel(distribution_on, far), strict=True)
+        )
         if len(far) < len(accounts):
             here = ensure(self.logger.info)
             found.update({a.hostname: here for a in accounts if isinstance(a, LocalAccount)})
@@ -495,7 +493,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         member.state = _State.STOPPED
 
     def _kill_all(self) -> None:
-        _in_parallel(lambda member: self._end(member, clean=False), self._members)
+        in_parallel(lambda member: self._end(member, clean=False), self._members)
 
 
 def _last_words(member: _Member, process: NodeProcess) -> str:
@@ -504,25 +502,3 @@ def _last_words(member: _Member, process: NodeProcess) -> str:
     complaints = member.node.account.ssh_output(command, allow_fail=True).decode(errors="replace").strip()
     first = f"it complained:\n{complaints}\n" if complaints else ""
     return f"{first}its last lines:\n{process.tail(_TAIL_LINES)}"
-
-
-def _ensure_on(account: Any) -> Distribution:
-    command = shlex.join([node_python(account), "-m", "systest.distribution", "ensure", "--json"])
-    try:
-        answer = account.ssh_output(command, combine_stderr=False, timeout_sec=_ENSURE_LIMIT_S)
-    except RemoteCommandError as error:
-        said = (
-            error.msg.decode(errors="replace") if isinstance(error.msg, bytes) else str(error.msg)
-        ).strip()
-        reason = said.splitlines()[-1] if said else f"status {error.exit_status}"
-        raise DistributionUnavailable(f"{account.hostname}: {reason}") from error
-    return Distribution.from_json(answer.decode())
-
-
-def _in_parallel(do: Callable[[_A], _T], items: Iterable[_A]) -> list[_T]:
-    """`do` for each item at once; returns when all have ended, raising the first item's error if any."""
-    todo = list(items)
-    if not todo:
-        return []
-    with ThreadPoolExecutor(len(todo), thread_name_prefix="kafka") as pool:
-        return list(pool.map(do, todo))

@@ -1,0 +1,112 @@
+"""What the nodes of an ssh cluster are like, before anything runs on them: one look at all of them at once.
+
+It finds out in seconds, and says in a sentence, what would otherwise fail some test in the middle: a node that is
+gone, a key that is refused, another harness, no Java, a clock that is far off.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ducktape.cluster.remoteaccount import RemoteAccountError, RemoteCommandError
+
+from systest.clusters.clock import Skew, skew
+from systest.clusters.ssh import SshAccount
+from systest.clusters.watch import Hello
+from systest.distribution import Distribution, DistributionUnavailable
+
+_A = TypeVar("_A")
+_T = TypeVar("_T")
+
+_CLOCK_SAMPLES = 8
+_ENSURE_LIMIT_S = 600.0
+_PARALLEL_MAX = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """A node that can be used.
+
+    Args:
+        name: of the node.
+        hello: what it says of itself.
+        distribution: what Kafka would run from there.
+        skew: of its clock.
+    """
+
+    name: str
+    hello: Hello
+    distribution: Distribution
+    skew: Skew
+
+
+class NotUsable(Exception):
+    """Nodes that can't be used, each with its reason."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = tuple(reasons)
+
+
+def survey(accounts: Sequence[SshAccount]) -> list[Surveyed]:
+    """Looks at every node, and leaves no connection. Raises NotUsable with every node that can't be used."""
+
+    def look(account: SshAccount) -> Surveyed | str:
+        try:
+            hello = account.hello
+            samples = [account.clock_ns() for _ in range(_CLOCK_SAMPLES)]
+            return Surveyed(str(account.hostname), hello, distribution_on(account), skew(samples))
+        except (RemoteAccountError, DistributionUnavailable) as error:
+            return str(error)
+        finally:
+            account.close()
+
+    looks = in_parallel(look, accounts)
+    if reasons := [each for each in looks if isinstance(each, str)]:
+        raise NotUsable(reasons)
+    return [each for each in looks if isinstance(each, Surveyed)]
+
+
+def notes_on(nodes: Sequence[Surveyed]) -> list[str]:
+    """Sentences that belong in the results of a run on these nodes."""
+    kinds = Counter(node.hello.machine for node in nodes)
+    of_what = ", ".join(f"{count} of {machine}" for machine, count in kinds.items())
+    return [
+        f"Brokers and producers ran on other machines than the one that is named here: {of_what}.",
+        *(
+            f"The clock of {node.name} is {node.skew} ahead of the driver's; logs of the two don't compare, "
+            "and no figure compares them."
+            for node in nodes
+            if node.skew.is_certain
+        ),
+    ]
+
+
+def distribution_on(account: Any) -> Distribution:
+    """What Kafka runs from on a node; fetched there if need be. Raises DistributionUnavailable naming the node."""
+    try:
+        answer = account.ssh_output(
+            f"{account.python} -m systest.distribution ensure --json",
+            combine_stderr=False,
+            timeout_sec=_ENSURE_LIMIT_S,
+        )
+    except RemoteCommandError as error:
+        said = (
+            error.msg.decode(errors="replace") if isinstance(error.msg, bytes) else str(error.msg)
+        ).strip()
+        reason = said.splitlines()[-1] if said else f"status {error.exit_status}"
+        raise DistributionUnavailable(f"{account.hostname}: {reason}") from error
+    return Distribution.from_json(answer.decode())
+
+
+def in_parallel(do: Callable[[_A], _T], items: Iterable[_A]) -> list[_T]:
+    """`do` for each item at once; returns when all have ended, raising the first item's error if any."""
+    todo = list(items)
+    if not todo:
+        return []
+    with ThreadPoolExecutor(min(len(todo), _PARALLEL_MAX), thread_name_prefix="node") as pool:
+        return list(pool.map(do, todo))
