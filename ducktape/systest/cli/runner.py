@@ -45,6 +45,15 @@ class Runner(TestRunner):  # type: ignore[misc]  # ducktape has no types
             raise SystemExit(128 + signal.SIGTERM)
         return results
 
+    def _report_unschedulable(self, unschedulable: Any, err_msg: str | None = None) -> None:
+        """As ducktape's, which tells the log alone."""
+        super()._report_unschedulable(unschedulable, err_msg)
+        for test in unschedulable:
+            there = len(self.cluster.all())
+            say(
+                f"run_ducktape: {test.test_id} needs {test.expected_num_nodes} nodes, and {there} can be used"
+            )
+
     def _propagate_sigterm(self, signum: int, frame: object) -> None:
         """ducktape's handler of SIGTERM; its forked test processes have it too, until they set their own."""
         if os.getpid() != self.main_process_pid or self._kill_s is not None:

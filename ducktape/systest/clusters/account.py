@@ -24,7 +24,8 @@ from typing import IO, Any
 from ducktape.cluster.linux_remoteaccount import LinuxRemoteAccount
 from ducktape.cluster.remoteaccount import RemoteAccountSSHConfig, RemoteCommandError, SSHOutputIter
 
-RUN_VARIABLE = "SYSTEST_RUN"
+from systest.clusters.reaper import RUN_VARIABLE
+
 COMMAND_LIMIT_S = 120.0
 TIMED_OUT_STATUS = 124  # as coreutils' timeout has it
 

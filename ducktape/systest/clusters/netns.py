@@ -30,9 +30,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from systest.clusters.account import RUN_VARIABLE
 from systest.clusters.belongings import Belongings
 from systest.clusters.place import SSH_CLUSTER, Opened, Place, PlaceUnavailable, Say
+from systest.clusters.reaper import RUN_VARIABLE
 from systest.distribution.cache import cache_root
 
 DEFAULT_NODES = 5

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import psutil
 
-from systest.clusters.account import RUN_VARIABLE
+RUN_VARIABLE = "SYSTEST_RUN"
+"""By this variable of its environment a process is known to belong to a run."""
 
 _LOOK_S = 0.5
 _SWEEPS_MAX = 50

@@ -42,9 +42,10 @@ from ducktape.cluster.remoteaccount import (
 )
 from ducktape.command_line.defaults import ConsoleDefaults
 
-from systest.clusters.account import COMMAND_LIMIT_S, RUN_VARIABLE, TIMED_OUT_STATUS
+from systest.clusters.account import COMMAND_LIMIT_S, TIMED_OUT_STATUS
 from systest.clusters.belongings import Belongings
 from systest.clusters.harness import harness_id
+from systest.clusters.reaper import RUN_VARIABLE
 from systest.clusters.watch import Hello, Question
 from systest.progress import say
 
@@ -58,12 +59,20 @@ _KILLED = (-1, 137)  # by SIGKILL, as ssh and as a shell say it
 _BROKEN = (paramiko.SSHException, EOFError, OSError)
 
 
-class NodeLost(RemoteAccountError):  # type: ignore[misc]  # ducktape has no types
-    """A node can't be reached, or no longer; one sentence that names it and the reason."""
+class NodeError(RemoteAccountError):  # type: ignore[misc]  # ducktape has no types
+    """A node can't be used; one sentence that names it, the reason and what to do."""
+
+    def __init__(self, account: SshAccount, reason: str) -> None:
+        super().__init__(account, reason)
+        self.args = (str(self),)  # the account's settings, which may hold a password, stay out of reports
 
 
-class NotProvisioned(RemoteAccountError):  # type: ignore[misc]
-    """A node lacks the harness, or has another one; one sentence that names it and says what to do."""
+class NodeLost(NodeError):
+    """A node can't be reached, or no longer."""
+
+
+class NotProvisioned(NodeError):
+    """A node lacks the harness, or has another one."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ Account = LocalAccount | SshAccount
 
 _POLL_S = 0.02
 _KILL_LIMIT_S = 10.0
+_GONE = "gone"  # the beginning of a process that ended before it could be asked
 _FREE_PORTS = """
 import socket, sys
 sockets = []
@@ -215,10 +216,10 @@ class _RemoteGroup(_Group):
         there, out, err = (shlex.quote(path) for path in (directory, f"{output}.stdout", f"{output}.stderr"))
         script = (
             f"mkdir -p {there} && cd {there} && "
-            f"{{ {command} >{out} 2>{err} </dev/null & echo $!; cat /proc/$!/stat; }}"
+            f"{{ {command} >{out} 2>{err} </dev/null & echo $!; cat /proc/$!/stat 2>/dev/null || :; }}"
         )
         pid, status = account.ssh_output(script, combine_stderr=False).decode().split("\n", 1)
-        return cls(account, int(pid), _state_and_start(status)[1])
+        return cls(account, int(pid), _state_and_start(status)[1] if status else _GONE)
 
     def is_alive(self) -> bool:
         status = self._account.status_of(self.pid)
