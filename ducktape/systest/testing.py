@@ -14,12 +14,33 @@ from systest.services.external import ExternalKafka
 from systest.services.kafka import KafkaService
 
 
+class TooFewNodes(Exception):
+    """The cluster is too small for the test."""
+
+
 class SystemTest(Test):  # type: ignore[misc]  # ducktape has no types
     """A ducktape test of this harness."""
 
     @property
     def options(self) -> RunOptions:
         return RunOptions.from_globals(self.test_context.globals)
+
+    def require_nodes(self, workers: int) -> None:
+        """For a test that takes all nodes there are: raises TooFewNodes if they don't do for the user's brokers and so
+        many workers.
+        """
+        options = self.options
+        brokers = {
+            BrokerKind.KAFKA: options.brokers,
+            BrokerKind.EMBEDDED: 1,
+            BrokerKind.EXTERNAL: 0,
+        }[options.broker]
+        there = len(self.test_context.cluster)
+        if there < brokers + workers:
+            raise TooFewNodes(
+                f"{brokers + workers} nodes are needed, {brokers} for brokers and {workers} for workers, "
+                f"and {there} can be used; choose more with --nodes"
+            )
 
     def start_broker(
         self,

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from systest.cli import disk
+from systest.clusters import netns
 from systest.distribution import DistributionUnavailable, distribution, jars
 from systest.distribution.cache import cache_root
 from systest.distribution.java import find_java
@@ -74,6 +75,7 @@ def examine() -> list[Finding]:
         _aiokafka,
         _docker,
         _namespaces,
+        _netns_nodes,
         _compiler,
     )
     return [look() for look in looks]
@@ -214,6 +216,12 @@ def _namespaces() -> Finding:
     if status != 0:
         return Finding("network namespaces", Mark.LACKING, said, "run as root, for network faults")
     return Finding("network namespaces", Mark.GOOD, "can be made")
+
+
+def _netns_nodes() -> Finding:
+    if (reason := netns.why_not()) is not None:
+        return Finding("nodes in them", Mark.LACKING, reason)
+    return Finding("nodes in them", Mark.GOOD, "--cluster netns can run")
 
 
 def _compiler() -> Finding:

@@ -17,10 +17,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import paramiko
-from ducktape.cluster.remoteaccount import RemoteAccountError
 
 from systest.clusters.harness import harness_id
-from systest.clusters.ssh import NodeLost, NotProvisioned, SshAccount, accounts_in
+from systest.clusters.ssh import NodeError, NodeLost, NotProvisioned, SshAccount, accounts_in
 from systest.clusters.survey import NotUsable, Surveyed, in_parallel, survey
 from systest.clusters.wheel import NoWheel, build_wheel
 from systest.progress import say
@@ -97,67 +96,106 @@ def _is_ready(account: SshAccount) -> bool:
 
 
 def _provision(accounts: Sequence[SshAccount]) -> None:
-    with tempfile.TemporaryDirectory(prefix="systest-wheel-") as directory:
-        say("building the harness's wheel ...")
-        wheel = build_wheel(Path(), Path(directory))
-        clients: list[paramiko.SSHClient] = []
-
-        def provision(account: SshAccount) -> str | None:
-            try:
-                with contextlib.closing(account.connection()) as client:
-                    clients.append(client)
-                    _provision_node(client, wheel, lambda line: say(f"{account.hostname}: {line}"))
-            except NotDone as error:
-                return f"{account.hostname}: {error}"
-            except RemoteAccountError as error:
-                return str(error)
-            except (paramiko.SSHException, OSError, EOFError) as error:
-                return f"{account.hostname}: the connection broke ({error or type(error).__name__})"
-            say(f"{account.hostname}: provisioned")
-            return None
-
-        try:
-            failures = [failure for failure in in_parallel(provision, accounts) if failure is not None]
-        except KeyboardInterrupt:
-            for client in clients:
-                client.close()  # or its thread would wait for the node
-            raise
-        if failures:
-            raise NotDone("\n".join(failures))
-
-
-def _provision_node(client: paramiko.SSHClient, wheel: Path, tell: Callable[[str], None]) -> None:
-    # A directory of its own: accounts may share a home, and so may two drivers.
-    incoming = f".systest/incoming-{uuid.uuid4().hex[:8]}"
-    _execute(client, f"mkdir -p {incoming}", tell)
+    """Raises NotDone that names every node which could not be provisioned; the others are."""
+    if not _SCRIPT.exists():
+        raise NotDone(f"there is no {_SCRIPT} here; run this in the repository's root directory")
+    nodes = [_Node(account) for account in accounts]
     try:
-        with client.open_sftp() as files:
-            files.put(str(_SCRIPT), f"{incoming}/{_SCRIPT.name}")
-            files.put(str(wheel), f"{incoming}/{wheel.name}")
-        script = f"{incoming}/{_SCRIPT.name}"
-        tell("installing what is missing of the system ...")
-        _execute(client, f"sh {script} system", tell)
-        tell("installing the harness and Kafka ...")
-        _execute(client, f"sh {script} harness {incoming}/{shlex.quote(wheel.name)}", tell)
+        _on_all(nodes, _Node.install_system)
+        if any(node.failure is None for node in nodes):
+            with tempfile.TemporaryDirectory(prefix="systest-wheel-") as directory:
+                say("building the harness's wheel ...")
+                wheel = build_wheel(Path(), Path(directory))
+                _on_all(nodes, lambda node: node.install_harness(wheel))
+        _on_all(nodes, _Node.leave, also_failed=True)
     finally:
-        with contextlib.suppress(NotDone, paramiko.SSHException, OSError, EOFError):
-            _execute(client, f"rm -rf {incoming}", tell)
+        for node in nodes:
+            node.disconnect()  # also to end the threads that wait for nodes, after Ctrl-C
+    if failures := [node.failure for node in nodes if node.failure is not None]:
+        raise NotDone("\n".join(failures))
 
 
-def _execute(client: paramiko.SSHClient, command: str, tell: Callable[[str], None]) -> None:
-    """Runs a command in the account's home, telling what it says on stderr. Raises NotDone with its last words."""
-    transport = client.get_transport()
-    if transport is None:
-        raise NotDone("the connection was closed")
-    last = ""
-    with contextlib.closing(transport.open_session(timeout=_GRACE_S)) as channel:
-        channel.settimeout(_STEP_LIMIT_S + _GRACE_S)
-        timed = f'cd "$HOME" && exec timeout -s KILL {_STEP_LIMIT_S:g} {command}'
-        channel.exec_command(f"exec /bin/sh -c {shlex.quote(timed)}")
-        for line in channel.makefile_stderr("r"):
-            if line.strip():
-                last = line.strip()
-                tell(last)
-        status = channel.recv_exit_status()
-    if status != 0:
-        raise NotDone(last or f"`{command}` ended with status {status}")
+def _on_all(nodes: Sequence[_Node], do: Callable[[_Node], None], also_failed: bool = False) -> None:
+    """Does it on every node where nothing has failed yet, at once; what fails is kept as the node's failure."""
+
+    def attempt(node: _Node) -> None:
+        try:
+            do(node)
+        except NotDone as error:
+            node.failure = node.failure or f"{node.name}: {error}"
+        except NodeError as error:
+            node.failure = node.failure or str(error)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            node.failure = (
+                node.failure or f"{node.name}: the connection broke ({error or type(error).__name__})"
+            )
+
+    in_parallel(attempt, [node for node in nodes if also_failed or node.failure is None])
+
+
+class _Node:
+    """One node that is being provisioned; `failure` says what went wrong there, None as long as nothing did."""
+
+    def __init__(self, account: SshAccount) -> None:
+        self.name = str(account.hostname)
+        self.failure: str | None = None
+        self._account = account
+        self._client: paramiko.SSHClient | None = None
+        # A directory of its own: accounts may share a home, and so may two drivers.
+        self._incoming = f".systest/incoming-{uuid.uuid4().hex[:8]}"
+
+    def install_system(self) -> None:
+        self._client = self._account.connection()
+        self._execute(f"mkdir -p {self._incoming}")
+        self._put(_SCRIPT)
+        self._tell("looking for what is missing of the system ...")
+        self._execute(f"sh {self._incoming}/{_SCRIPT.name} system")
+
+    def install_harness(self, wheel: Path) -> None:
+        self._put(wheel)
+        self._execute(
+            f"sh {self._incoming}/{_SCRIPT.name} harness {self._incoming}/{shlex.quote(wheel.name)}"
+        )
+        self._tell("provisioned")
+
+    def leave(self) -> None:
+        if self._client is not None:
+            self._execute(f"rm -rf {self._incoming}; rmdir .systest 2>/dev/null || :")
+
+    def disconnect(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
+    def _tell(self, line: str) -> None:
+        say(f"{self.name}: {line}")
+
+    def _put(self, file: Path) -> None:
+        assert self._client is not None
+        with self._client.open_sftp() as files:
+            # sftp starts in the user's home too, but it need not be what $HOME says.
+            home = self._execute('echo "$HOME"')
+            files.put(str(file), f"{home}/{self._incoming}/{file.name}")
+
+    def _execute(self, script: str) -> str:
+        """Runs a script in the home, telling what it says on stderr; returns the first line of its stdout.
+
+        Raises NotDone with its last words.
+        """
+        assert self._client is not None
+        transport = self._client.get_transport()
+        if transport is None:
+            raise NotDone("the connection was closed")
+        last = ""
+        with contextlib.closing(transport.open_session(timeout=_GRACE_S)) as channel:
+            channel.settimeout(_STEP_LIMIT_S + _GRACE_S)
+            timed = f'cd "$HOME" && exec timeout -s KILL {_STEP_LIMIT_S:g} /bin/sh -c {shlex.quote(script)}'
+            channel.exec_command(f"exec /bin/sh -c {shlex.quote(timed)}")
+            for line in channel.makefile_stderr("r"):
+                if line.strip():
+                    last = line.strip()
+                    self._tell(last)
+            said = channel.makefile("r").readline().strip()
+            status = channel.recv_exit_status()
+        if status != 0:
+            raise NotDone(last or f"`{script}` ended with status {status}")
+        return str(said)

@@ -513,6 +513,10 @@ class SshCluster(JsonCluster):  # type: ignore[misc]  # ducktape has no types
         # For its reaper: a test's process that outlives its runner would keep its nodes.
         self._belongings = Belongings()
 
+    def close(self) -> None:
+        """Ends what belongs to it here. Safe twice; nothing in a forked child."""
+        self._belongings.close()
+
     def do_alloc(self, cluster_spec: Any) -> Any:
         """As ducktape's, with nodes that answer now."""
         accounts = list(self._available_accounts)

@@ -29,6 +29,7 @@ class ComparisonTest(SystemTest):
     def _compare(self) -> RunResult:
         options = self.options
         gates = load_gates(Path(options.gates))
+        self.require_nodes(workers=2)
         broker = self.start_broker(performance=True)
         say(f"broker: {broker.description}")
         result = play_comparison(options, gates, broker, self.rounds_on(broker), say)

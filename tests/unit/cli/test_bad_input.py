@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,12 +13,13 @@ import pytest
 from systest.cli import disk
 from systest.cli.main import main
 
+LIMIT_S = 60.0
 NOBODY = "127.0.0.1:1"
 
 
-def sentence_of(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What `systest run` says about these arguments; one line, and nothing on stdout."""
-    assert main(["run", *arguments]) == 2
+def sentence_of(capfd: pytest.CaptureFixture[str], *arguments: str, command: str = "run") -> str:
+    """What `systest run`, or another command, says about these arguments; one line, and nothing on stdout."""
+    assert main([command, *arguments]) == 2
     out, err = capfd.readouterr()
     assert out == ""
     line, newline, rest = err.partition("\n")
@@ -35,7 +40,17 @@ def sentence_of(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--broker", "rabbit"], "unknown broker 'rabbit'; choose kafka, embedded, external"),
         (["--cluster", "nowhere"], "unknown cluster 'nowhere'"),
         (["--cluster", "no.such.Cluster"], "No module named 'no'"),
-        (["--cluster", "accounts.json"], "or a JSON file of ssh accounts"),
+        (["--cluster", "accounts.json"], "a JSON file of ssh accounts"),
+        (["--nodes", "0"], "a cluster can't have 0 nodes; choose --nodes from 1 to 250"),
+        (["--nodes", "251", "--cluster", "netns"], "a cluster can't have 251 nodes"),
+        (
+            ["--nodes", "3", "--cluster", "systest.clusters.local.LocalCluster"],
+            "systest.clusters.local.LocalCluster has nodes of its own; leave out --nodes",
+        ),
+        (
+            ["--cluster", "netns", "--broker", "embedded"],
+            "the embedded broker serves the processes of its own machine",
+        ),
         (
             ["--broker", "embedded", "--strategies", "java"],
             "the strategy java can't run: the embedded broker",
@@ -104,6 +119,64 @@ def test_gate__unknown_figure_strategy_or_key__is_named_with_what_may_be_meant(
     sentence = sentence_of(capfd, "--gates", str(gates))
     assert f"{gates}, quick: " in sentence
     assert words in sentence
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "is not JSON: Expecting property name enclosed in double quotes in line 1"),
+        ("[]", "lists no nodes"),
+        ('{"nodes": []}', "lists no nodes"),
+        ('{"nodes": [{}]}', "node 1 of"),
+        ('{"nodes": [{"ssh_config": {"host": "a"}}]}', "lacks an ssh_config with host and hostname"),
+        (
+            '{"nodes": [{"ssh_config": {"host": "a", "hostname": "h", "port": "x"}}]}',
+            "'x'; choose 1 to 65535",
+        ),
+        (
+            json.dumps({"nodes": [{"ssh_config": {"host": "a", "hostname": "h"}}] * 2}),
+            "has two nodes with the host a",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "provision"])
+def test_cluster_file__that_lists_no_nodes__is_named_with_what_it_lacks(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, command: str, content: str, words: str
+) -> None:
+    file = tmp_path / "cluster.json"
+    file.write_text(content)
+    arguments = [str(file)] if command == "provision" else ["--cluster", str(file)]
+    sentence = sentence_of(capfd, *arguments, command=command)
+    assert str(file) in sentence
+    assert words in sentence
+
+
+def test_cluster_file__that_is_not_there__is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    assert "none.json can't be read" in sentence_of(capfd, "none.json", command="provision")
+
+
+def test_namespaces__that_are_not_allowed__are_told_with_the_way_out() -> None:
+    root = os.geteuid() == 0
+    denied = ["setpriv", "--bounding-set=-sys_admin"] if root else []
+    done = subprocess.run(
+        [*denied, sys.executable, "-m", "systest", "run", "--cluster", "netns"],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    (sentence,) = done.stderr.splitlines()
+    assert ("the system allows no new namespaces" if root else "need root") in sentence
+    assert "use --cluster local" in sentence
+
+
+def test_root__that_one_is_not__is_told_for_nodes_in_namespaces(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1_000)
+    assert "nodes in network namespaces need root" in sentence_of(capfd, "--cluster", "netns")
 
 
 def test_disk__without_room__is_told_with_the_way_out(

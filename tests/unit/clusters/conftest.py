@@ -18,11 +18,13 @@ import pytest
 from ducktape.cluster.remoteaccount import RemoteAccountSSHConfig
 
 from systest.clusters.ssh import SshAccount
+from systest.distribution.cache import cache_root
 
 ADDRESS = "127.0.0.1"
 UP_LIMIT_S = 20.0
 ROOT = Path(__file__).parents[3]
 PRIVILEGE_SEPARATION = Path("/run/sshd")  # an sshd of root's insists on it
+PASSED_ON = ("PATH", "JAVA_HOME", "KAFKA_HOME")
 INSTALL_LIMIT_S = 300.0
 
 CONFIG = """\
@@ -61,12 +63,9 @@ class Sshd:
 
     def start(self, **environment: str) -> None:
         """Returns once it answers; its sessions get these variables."""
-        there = {
-            "PATH": os.environ["PATH"],
-            **environment,
-            "HOME": str(self.home),
-            "TMPDIR": str(self.temporary),
-        }
+        passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        own = {"HOME": str(self.home), "TMPDIR": str(self.temporary), "SYSTEST_CACHE": str(cache_root())}
+        there = {**passed_on, **own, **environment}
         quoted = " ".join(f'"{name}={value}"' for name, value in there.items())
         config = self.directory / "sshd_config"
         config.write_text(
