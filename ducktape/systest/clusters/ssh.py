@@ -592,6 +592,8 @@ def _line_of(channel: paramiko.Channel) -> str:
 
 
 def _words(error: BaseException) -> str:
+    if isinstance(error, TimeoutError) and not str(error):
+        return f"no answer in {_ANSWER_LIMIT_S:.0f} s"
     return str(error) or type(error).__name__
 
 
