@@ -131,11 +131,6 @@ class SshAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no t
         return self._linked().hello
 
     @property
-    def where(self) -> str:
-        """For messages: which node, and where it was looked for."""
-        return f"{self.hostname} ({self.login}@{self.ssh_config.hostname}:{self.ssh_config.port})"
-
-    @property
     def login(self) -> str:
         return str(self.user or getpass.getuser())
 
@@ -210,7 +205,7 @@ class SshAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no t
             try:
                 for line in iter(stdout.readline, ""):
                     yield line if callback is None else callback(line)
-                status = channel.recv_exit_status()
+                status = self._status_of(channel, link)
             except BaseException as error:
                 # ducktape's has_next() asks for a line with a limit of its own, and may ask again.
                 if isinstance(error, TimeoutError) and channel.gettimeout() != limit_s:
@@ -236,19 +231,30 @@ class SshAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no t
             channel.settimeout(limit_s + _GRACE_S)
             timed = f"exec timeout -s KILL {limit_s:g} /bin/sh -c {shlex.quote(cmd)}"
             channel.exec_command(self._at_home(link, timed))
-            out: bytes = channel.makefile("rb").read()
-            err: bytes = channel.makefile_stderr("rb").read()
-            if not channel.status_event.wait(limit_s + _GRACE_S - (time.monotonic() - began_s)):
-                raise TimeoutError(f"no status of a command after {limit_s:g} s")
-            status = channel.recv_exit_status()
-            if status == -1 and not _is_up(link):
-                raise EOFError("the connection ended before the command did")
+            try:
+                out: bytes = channel.makefile("rb").read()
+                err: bytes = channel.makefile_stderr("rb").read()
+            except TimeoutError as error:
+                self.free_bytes()  # a node that answers this is not lost
+                reason = f"what it started held its output open for {limit_s:g} s and more"
+                raise RemoteCommandError(self, cmd, TIMED_OUT_STATUS, reason) from error
+            status = self._status_of(channel, link)
         if status in _KILLED and time.monotonic() - began_s >= limit_s:
             reason = f"it had not ended after {limit_s:g} s and was killed"
             raise RemoteCommandError(self, cmd, TIMED_OUT_STATUS, reason)
         if status != 0 and not allow_fail:
             raise RemoteCommandError(self, cmd, status, out if combine_stderr else err)
         return status, out
+
+    def _status_of(self, channel: paramiko.Channel, link: _Link) -> int:
+        """The exit status of a command whose output has ended."""
+        with self._telling():
+            if not channel.status_event.wait(channel.gettimeout()):
+                raise TimeoutError
+            status: int = channel.recv_exit_status()
+            if status == -1 and not _is_up(link):
+                raise EOFError("it ended before the command did")
+            return status
 
     def _at_home(self, link: _Link, script: str) -> str:
         """For any login shell there is: the script in /bin/sh, in the home, known as this connection's."""
@@ -410,8 +416,6 @@ class SshAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no t
         """Whatever shows that the connection is broken becomes NodeLost, now and from now on."""
         try:
             yield
-        except RemoteAccountError:
-            raise
         except _BROKEN as error:
             if isinstance(error, OSError) and not isinstance(error, TimeoutError) and self._is_connected():
                 raise  # it is about a file, there or here

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,17 @@ def test_command__past_its_time__is_ended_with_its_children(account: SshAccount)
     await_gone(int(account.ssh_output("cat pid")))
 
 
+def test_command__whose_child_holds_its_output_open__is_told_and_the_node_is_not_lost(
+    account: SshAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh, "_GRACE_S", 0.5)
+    with pytest.raises(RemoteCommandError, match="held its output open"):
+        account.ssh("sleep 1000 & echo $! > pid", timeout_sec=0.5)
+    pid = int(account.ssh_output("cat pid"))
+    account.close()
+    await_gone(pid)
+
+
 def test_output__of_stderr__comes_with_the_rest_unless_it_is_not_wanted(account: SshAccount) -> None:
     command = "echo out; echo err >&2"
     assert sorted(account.ssh_output(command).split()) == [b"err", b"out"]
@@ -118,6 +130,20 @@ def test_file__that_is_missing__is_no_lost_node(account: SshAccount) -> None:
     with pytest.raises(OSError, match="Failure"):
         account.mkdir("/")
     assert account.ssh("true") == 0
+
+
+def test_account__shared_by_threads__gives_each_its_own_answer(account: SshAccount) -> None:
+    def ask(number: int) -> bool:
+        content = f"{number}\n" * 1_000
+        account.create_file(f"file-{number}", content)
+        return all(
+            account.read_from(f"file-{number}", 0) == content.encode()
+            and account.ssh_output(f"echo {number}") == f"{number}\n".encode()
+            for _ in range(5)
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(8)))
 
 
 def test_ports__asked_for_together__differ(account: SshAccount) -> None:
