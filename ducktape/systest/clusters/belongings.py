@@ -75,7 +75,10 @@ def remove_abandoned() -> None:
     for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
             owner = json.loads((directory / _OWNER).read_text())
-            is_owned = psutil.Process(owner["pid"]).create_time() == owner["created_s"]
+            process = psutil.Process(owner["pid"])
+            is_owned = (
+                process.create_time() == owner["created_s"] and process.status() != psutil.STATUS_ZOMBIE
+            )
         except psutil.NoSuchProcess:
             is_owned = False
         except (OSError, ValueError, KeyError, psutil.Error):

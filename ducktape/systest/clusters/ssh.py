@@ -51,7 +51,7 @@ from systest.progress import say
 
 _PYTHON = '"$HOME"/.systest/venv/bin/python'
 _CONNECT_LIMIT_S = 10.0
-_ANSWER_LIMIT_S = 10.0  # of a node that lives, for what costs it nothing
+_ANSWER_LIMIT_S = 15.0  # of a node that lives, for what costs it nothing
 _HELLO_LIMIT_S = 30.0
 _GRACE_S = 5.0  # for the node to kill a command by itself
 _KEEPALIVE_S = 15
@@ -316,13 +316,13 @@ class SshAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no t
         client = paramiko.SSHClient()
         client.set_missing_host_key_policy(IgnoreMissingHostKeyPolicy())
         try:
-            socket_ = socket.create_connection((config.hostname, config.port), timeout=limit_s)
+            wire = socket.create_connection((config.hostname, config.port), timeout=limit_s)
             # Questions are short and wait for their answers, which Nagle's algorithm would hold back for 40 ms.
-            socket_.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.connect(
                 config.hostname,
                 config.port,
-                sock=socket_,
+                sock=wire,
                 username=self.login,
                 password=config.password,
                 key_filename=config.identityfile,
@@ -347,7 +347,10 @@ class SshAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no t
         if isinstance(error, paramiko.PasswordRequiredException):
             return f"its key {key} has a passphrase; add it to an ssh agent, or name another key"
         if isinstance(error, paramiko.AuthenticationException):
-            with_what = "no key is named" if key is None else f"the key {key} is refused"
+            if config.password is not None:
+                with_what = "the password is refused"
+            else:
+                with_what = "no key is named" if key is None else f"the key {key} is refused"
             return f"{config.hostname} lets {self.login} not in: {with_what}"
         if isinstance(error, OSError):
             reason = error.strerror or str(error) or type(error).__name__
