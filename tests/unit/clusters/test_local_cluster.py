@@ -16,9 +16,12 @@ import pytest
 from ducktape.cluster.remoteaccount import RemoteCommandError
 
 from systest.clusters.local import LocalCluster
+from systest.clusters.place import LOCAL_CLUSTER, place_named
 from systest.services.process import NodeProcess, free_ports, node_address
 
 GONE_LIMIT_S = 10.0
+REAPERS_KNOW_S = 1.5
+"""After so long they have seen what else the owner started."""
 
 
 @pytest.fixture
@@ -139,3 +142,41 @@ def test_forked_child__that_ends__leaves_the_cluster_alone(cluster: LocalCluster
         os._exit(0)
     os.waitpid(pid, 0)
     assert account.ssh_output("echo still here") == b"still here\n"
+
+
+def test_nodes__as_many_as_a_user_asks_for__are_made() -> None:
+    with place_named("local", 3).opened(print) as opened:
+        _, path, _, file = opened.arguments
+        assert path == LOCAL_CLUSTER
+        made = LocalCluster(cluster_file=file)
+    try:
+        assert len(made.all()) == 3
+    finally:
+        made.close()
+    assert not Path(file).exists()
+
+
+def test_owner__of_two_clusters__ended__leaves_neither(tmp_path: Path) -> None:
+    """Each has a reaper of its own, and neither may end the other's. In a place of its own: other runs tidy up too."""
+    script = (
+        "import time\n"
+        "from systest.clusters.local import LocalCluster\n"
+        "print(*(LocalCluster(num_nodes=1).directory for _ in range(2)), flush=True)\n"
+        "time.sleep(1000)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as owner:
+        assert owner.stdout is not None
+        directories = [Path(directory) for directory in owner.stdout.readline().split()]
+        time.sleep(REAPERS_KNOW_S)
+        owner.kill()
+        owner.wait(GONE_LIMIT_S)
+    deadline_s = time.monotonic() + GONE_LIMIT_S
+    while left := [directory for directory in directories if directory.exists()]:
+        assert time.monotonic() < deadline_s, f"{left} is still there"
+        time.sleep(0.05)
