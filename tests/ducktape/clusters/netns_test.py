@@ -34,6 +34,7 @@ ONE_NODE = f"{BROKERS}test_assert_alive__broker_dies_on_its_own__error_has_its_l
 NOTICED_S = 10.0
 STARTED_LIMIT_S = 90.0
 END_LIMIT_S = 180.0
+INSTALLED_LIMIT_S = 300.0  # where an sshd must be installed first
 GONE_LIMIT_S = 15.0
 
 
@@ -157,13 +158,19 @@ class Run:
 
     def is_possible(self) -> bool:
         """Whether nodes can be had here; where they can't, the run must have said so in one sentence."""
-        reason = netns.why_not()
-        if reason is None:
+        deadline_s = time.monotonic() + INSTALLED_LIMIT_S
+        while self.process.poll() is None and not self._cluster_files():
+            assert time.monotonic() < deadline_s, self.said()
+            time.sleep(0.05)
+        if self.status != 2:
             return True
-        said = self.end()
-        assert self.status == 2, said
-        assert said == f"run_ducktape: {reason}\n"
+        reason = netns.why_not()
+        assert reason is not None, self.said()
+        assert self.said().splitlines()[-1] == f"run_ducktape: {reason}"
         return False
+
+    def _cluster_files(self) -> list[Path]:
+        return list(self._temporary.glob("systest-run-*/cluster.json"))
 
     @property
     def status(self) -> int | None:
@@ -213,7 +220,7 @@ class Run:
 
     def interface(self) -> str:
         """The driver's end of its cable to the nodes."""
-        [file] = self._temporary.glob("systest-run-*/cluster.json")
+        [file] = self._cluster_files()
         address = json.loads(file.read_text())["nodes"][0]["ssh_config"]["hostname"]
         _, second, third, _ = address.split(".")
         return f"systest{second}-{third}"
