@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shlex
+import signal
 import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import paramiko
@@ -27,6 +29,7 @@ from systest.progress import say
 _SCRIPT = Path("ducktape/provision.sh")
 _STEP_LIMIT_S = 900.0
 _GRACE_S = 30.0
+_NODES_AT_ONCE = 32
 
 
 class NotDone(Exception):
@@ -54,6 +57,9 @@ def main(args: argparse.Namespace) -> int:
             _provision(todo)
         say(f"looking at {len(accounts)} nodes ...")
         nodes = survey(accounts)
+    except KeyboardInterrupt:
+        print("systest provision: interrupted; run it again to go on", file=sys.stderr)
+        return 128 + signal.SIGINT
     except (NotDone, NotUsable, NoWheel) as error:
         for line in error.reasons if isinstance(error, NotUsable) else str(error).splitlines():
             print(f"systest provision: {line}", file=sys.stderr)
@@ -110,7 +116,7 @@ def _provision(accounts: Sequence[SshAccount]) -> None:
         _on_all(nodes, _Node.leave, also_failed=True)
     finally:
         for node in nodes:
-            node.disconnect()  # also to end the threads that wait for nodes, after Ctrl-C
+            node.disconnect()
     if failures := [node.failure for node in nodes if node.failure is not None]:
         raise NotDone("\n".join(failures))
 
@@ -130,7 +136,15 @@ def _on_all(nodes: Sequence[_Node], do: Callable[[_Node], None], also_failed: bo
                 node.failure or f"{node.name}: the connection broke ({error or type(error).__name__})"
             )
 
-    in_parallel(attempt, [node for node in nodes if also_failed or node.failure is None])
+    todo = [node for node in nodes if also_failed or node.failure is None]
+    with ThreadPoolExecutor(_NODES_AT_ONCE, thread_name_prefix="provision") as pool:
+        try:
+            list(pool.map(attempt, todo))
+        except BaseException:  # Ctrl-C
+            pool.shutdown(wait=False, cancel_futures=True)
+            for node in todo:
+                node.disconnect()  # or the threads would wait for their nodes, and this for the threads
+            raise
 
 
 class _Node:
@@ -146,7 +160,9 @@ class _Node:
 
     def install_system(self) -> None:
         self._client = self._account.connection()
-        self._execute(f"mkdir -p {self._incoming}")
+        # An earlier one was left where that driver was killed, or interrupted.
+        old = 'find .systest -maxdepth 1 -name "incoming-*" -mmin +60 -exec rm -rf {} +'
+        self._execute(f"mkdir -p {self._incoming} && {old}")
         self._put(_SCRIPT)
         self._tell("looking for what is missing of the system ...")
         self._execute(f"sh {self._incoming}/{_SCRIPT.name} system")

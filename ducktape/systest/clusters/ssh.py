@@ -24,7 +24,7 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,11 +92,9 @@ class SshAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no t
         self,
         ssh_config: RemoteAccountSSHConfig,
         externally_routable_ip: str | None = None,
-        node_type: str | None = None,
-        logger: logging.Logger | None = None,
-        ssh_exception_checks: Sequence[Callable[..., Any]] | None = None,
+        **ducktape_arguments: Any,
     ) -> None:
-        super().__init__(ssh_config, externally_routable_ip, node_type, logger, ssh_exception_checks)
+        super().__init__(ssh_config, externally_routable_ip=externally_routable_ip, **ducktape_arguments)
         self._begin()
 
     def _begin(self) -> None:

@@ -113,7 +113,7 @@ def test_provision__of_a_node_with_an_old_python__says_what_is_needed_and_instal
     tools = tmp_path / "tools"
     tools.mkdir()
     # All that a node has but a Python that is new enough, and apt-get.
-    for tool in ("sh", "mkdir", "rm", "rmdir", "timeout", "env", "id", "tr", "cut"):
+    for tool in ("sh", "mkdir", "rm", "rmdir", "find", "timeout", "env", "id", "tr", "cut"):
         (tools / tool).symlink_to(Path("/usr/bin", tool))
     (tools / "python3").write_text("#!/bin/sh\necho Python 3.9.2\nexit 1\n")
     (tools / "python3").chmod(0o755)
