@@ -7,8 +7,8 @@ reason. A command starts in that home, in a process group of its own, and the no
 A connection that breaks takes everything on the node with it, so it is not made anew behind a test's back: from then
 on the account raises `NodeLost`, which names the node, until it is closed.
 
-ducktape forks for each test and hands it a pickled account, which has no connection. The runner's own accounts connect
-only to see whether a node still answers, and never across a fork.
+ducktape forks for each test and hands it a pickled account, which has no connection. The runner's own accounts only look
+whether a node still answers.
 """
 
 from __future__ import annotations
@@ -145,11 +145,19 @@ class SshAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no t
             return _ask(link, Question.ROOM)
 
     def answers(self) -> bool:
-        """Whether the node lets us in now; says why if it doesn't."""
+        """Whether the node's sshd greets now; says why if it doesn't.
+
+        No word of ssh is spoken, since the runner forks right after this: a thread that did speak may still hold one of
+        OpenSSL's locks while it ends, and in the fork nobody would ever free that.
+        """
+        config = self.ssh_config
         try:
-            self.connection().close()
-        except NodeLost as error:
-            say(f"{error}; no test uses it any more")
+            limit_s = config.connecttimeout or _CONNECT_LIMIT_S
+            with socket.create_connection((config.hostname, config.port), timeout=limit_s) as wire:
+                if not wire.recv(1):
+                    raise ConnectionResetError("it hung up")
+        except OSError as error:
+            say(f"{NodeLost(self, self._why_not(error))}; no test uses it any more")
             return False
         return True
 

@@ -274,6 +274,15 @@ def test_node__that_answers_no_more__is_told_in_time(
     await_gone(process.pid)
 
 
+def test_answers__of_a_node_that_lives__lets_it_greet_and_speaks_no_ssh(sshd: Any) -> None:
+    """The runner forks right after it, and what a thread has locked of OpenSSL then stays locked in the fork."""
+    assert sshd.account().answers()
+    log = (sshd.directory / "log").read_text()
+    assert "Accepted" not in log
+    sshd.account().ssh("true")
+    assert "Accepted" in (sshd.directory / "log").read_text()
+
+
 def test_watch__killed__leaves_what_the_next_connection_removes(sshd: Any, account: SshAccount) -> None:
     process = start(account, "sleep", "1000")
     [home] = sshd.homes()
