@@ -6,10 +6,12 @@ gone, a key that is refused, another harness, no Java, a clock that is far off.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ducktape.cluster.remoteaccount import RemoteAccountError, RemoteCommandError
@@ -25,6 +27,8 @@ _T = TypeVar("_T")
 _CLOCK_SAMPLES = 8
 _ENSURE_LIMIT_S = 600.0
 _PARALLEL_MAX = 32
+_THREADS_END_S = 5.0
+_POLL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,23 @@ def survey(accounts: Sequence[SshAccount]) -> list[Surveyed]:
         finally:
             account.close()
 
+    threads = _threads()
     looks = in_parallel(look, accounts)
+    deadline_s = time.monotonic() + _THREADS_END_S
+    while not _threads() <= threads and time.monotonic() < deadline_s:
+        time.sleep(_POLL_S)
     if reasons := [each for each in looks if isinstance(each, str)]:
         raise NotUsable(reasons)
     return [each for each in looks if isinstance(each, Surveyed)]
+
+
+def _threads() -> set[str]:
+    """This process's threads as the system sees them; none where it does not tell.
+
+    A thread that spoke ssh may hold one of OpenSSL's locks for a moment after it was joined, and a runner forks.
+    """
+    tasks = Path("/proc/self/task")
+    return {path.name for path in tasks.iterdir()} if tasks.exists() else set()
 
 
 def notes_on(nodes: Sequence[Surveyed]) -> list[str]:

@@ -16,6 +16,8 @@ from systest.clusters.harness import harness_id
 from systest.clusters.ssh import SshAccount
 from systest.clusters.survey import NotUsable, notes_on, survey
 
+TASKS = Path("/proc/self/task")
+
 
 @pytest.fixture
 def two(sshd: Any, sshd_program: str, tmp_path: Path) -> Iterator[list[Any]]:
@@ -50,6 +52,12 @@ def test_survey__of_nodes_that_can_be_used__tells_what_they_are_and_leaves_nothi
         assert abs(each.skew.ahead_s) <= each.skew.error_s + 0.005, "it is the same clock"
     [note] = notes_on(found)
     assert "other machines than the one that is named here: 2 of" in note
+
+
+def test_survey__leaves_no_thread_that_a_fork_could_take_a_lock_from(two: list[Any]) -> None:
+    before = {path.name for path in TASKS.iterdir()}
+    survey([node.account() for node in two])
+    assert {path.name for path in TASKS.iterdir()} <= before
 
 
 def test_survey__of_clocks_that_are_apart__is_a_note_in_the_results(
