@@ -7,8 +7,8 @@ reason. A command starts in that home, in a process group of its own, and the no
 A connection that breaks takes everything on the node with it, so it is not made anew behind a test's back: from then
 on the account raises `NodeLost`, which names the node, until it is closed.
 
-ducktape forks for each test and hands it a pickled account, which has no connection. The runner's own accounts only look
-whether a node still answers.
+ducktape forks for each test and hands it a pickled account, which has no connection. The runner's own accounts only
+look whether a node still answers.
 """
 
 from __future__ import annotations
