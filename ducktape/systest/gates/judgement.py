@@ -7,6 +7,10 @@ explain it.
 A gate of another workload, or of strategies that did not run, is not judged and says why. It is a failure if the run
 was one that it speaks of, and still has no figure for it: the strategy gave none, or some check did not hold in one of
 its rounds, since what is not in the log has no throughput. Fewer rounds than show the noise fail nobody, by whatever.
+
+On a machine that others use elapsed time errs in one direction, and no number of rounds shows it: a scheduler is fair
+to threads, so who has more of them gets more, and a rate of 1.7 times another's was 1.1 times it. So there the interval
+of a rate or a latency is taken twice as far both ways. What is measured in CPU time needs no such room.
 """
 
 from __future__ import annotations
@@ -21,6 +25,11 @@ from systest.metrics import RoundFigures
 from systest.metrics.interval import ROUNDS_MIN, median_interval
 from systest.metrics.verdict import Verdict, verdict_of
 
+_ELAPSED = frozenset({"throughput", "latency"})
+"""Groups of figures that depend on when the machine runs whom."""
+_OTHERS_MAX_PERCENT = 25.0
+_ROOM = 2.0
+
 
 class PlayedRound(Protocol):
     """What must be known of one strategy's round; `verdict` is the checks'."""
@@ -31,6 +40,8 @@ class PlayedRound(Protocol):
     def verdict(self) -> str: ...
     @property
     def figures(self) -> RoundFigures: ...
+    @property
+    def others_percent(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +52,9 @@ class GateVerdict:
         gate: that one.
         verdict: on it.
         value: median over the rounds of the ratio, or of the figure; None if not judged.
-        low, high: its 95 % interval; None with too few rounds.
+        low, high: its 95 % interval, wider on a machine that others use; None with too few rounds.
         is_failure: whether the run fails by it.
-        why: the reason where it is not judged or has no interval, else "".
+        why: the reason where it is not judged, or has no interval or a wider one, else "".
     """
 
     gate: Gate
@@ -75,9 +86,13 @@ def judge(gate: Gate, workload: str, rounds: Mapping[str, Sequence[PlayedRound]]
         others = [gate.metric.of(each.figures) or 0.0 for each in rounds[gate.times]]
         own = [value / other for value, other in zip(own, others, strict=True)]
     value, interval = statistics.median(own), median_interval(own)
+    why = "" if interval else f"{ROUNDS_MIN} rounds or more show the noise"
+    others_percent = _others_percent(gate, rounds)
+    if interval and gate.metric.group in _ELAPSED and others_percent > _OTHERS_MAX_PERCENT:
+        interval = _widened(*interval)
+        why = f"others took {others_percent:.0f} % of the machine, which widens it"
     verdict = verdict_of(gate.bound, value, interval)
     low, high = interval or (None, None)
-    why = "" if interval else f"{ROUNDS_MIN} rounds or more show the noise"
     return GateVerdict(gate, verdict, value, low, high, verdict is Verdict.NOT_MET, why)
 
 
@@ -94,6 +109,23 @@ def _lack(gate: Gate, rounds: Mapping[str, Sequence[PlayedRound]]) -> str:
             if name == gate.times and value <= 0:
                 return f"nothing can be divided by {value:g}, the {gate.metric.label} of {name}"
     return ""
+
+
+def _others_percent(gate: Gate, rounds: Mapping[str, Sequence[PlayedRound]]) -> float:
+    found = [
+        each.others_percent
+        for name in gate.strategies
+        for each in rounds[name]
+        if each.others_percent is not None
+    ]
+    return statistics.median(found) if found else 0.0
+
+
+def _widened(low: float, high: float) -> tuple[float, float]:
+    return (
+        low / _ROOM if low > 0 else low * _ROOM,
+        high * _ROOM if high > 0 else high / _ROOM,
+    )
 
 
 def _not_judged(gate: Gate, why: str, is_failure: bool = False) -> GateVerdict:

@@ -31,6 +31,8 @@ class RoundResult:
         in_log: records read back.
         report_inversions: acknowledgements that came ahead of an earlier record's.
         figures: what was measured.
+        others_percent: CPU of this machine that was in use right before the round, and so by others; None if not
+            measured.
     """
 
     position: int
@@ -42,6 +44,7 @@ class RoundResult:
     in_log: int
     report_inversions: int
     figures: RoundFigures
+    others_percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

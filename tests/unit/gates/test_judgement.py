@@ -138,6 +138,29 @@ def test_gate__whose_strategy_gave_no_figure_in_too_few_rounds__fails_nothing() 
     assert (found.verdict, found.is_failure) == (Verdict.NOT_JUDGED, False)
 
 
+def busy(percent: float, run: RunResult = MEASURED) -> RunResult:
+    """The run on a machine of which others took so much."""
+    for name in ("async", "sync"):
+        run = planted(name, lambda one: dataclasses.replace(one, others_percent=percent), run)
+    return run
+
+
+def test_rate__on_a_machine_that_others_use__needs_to_miss_or_keep_its_bound_by_far() -> None:
+    near = planted("async", slower(0.6))
+    assert verdict(busy(5, near), "async-throughput").verdict is Verdict.NOT_MET
+    found = verdict(busy(80, near), "async-throughput")
+    assert (found.verdict, found.is_failure) == (Verdict.UNDECIDED, False)
+    assert found.why == "others took 80 % of the machine, which widens it"
+    assert verdict(busy(80, planted("async", slower(0.2))), "async-throughput").verdict is Verdict.NOT_MET
+    assert verdict(busy(80, planted("async", slower(3))), "async-throughput").verdict is Verdict.MET
+    assert verdict(busy(80), AT_LEAST_10).verdict is Verdict.NOT_MET
+
+
+def test_cpu_time__on_a_machine_that_others_use__is_judged_as_ever() -> None:
+    assert verdict(busy(80), "async-cpu") == verdict(MEASURED, "async-cpu")
+    assert verdict(busy(80), "async-loop-lag") == verdict(MEASURED, "async-loop-lag")
+
+
 @pytest.mark.parametrize("who", ["async", "sync"])
 def test_gate__whose_rounds_are_not_verified__fails_however_good_the_figures_are(who: str) -> None:
     def lossy(one: RoundResult) -> RoundResult:
