@@ -41,4 +41,5 @@ class GatesTest(SystemTest):
         assert found == [Verdict.NOT_MET, Verdict.MET, Verdict.NOT_JUDGED], result.verdicts()
         [failure] = gate_failures(result)
         assert failure.startswith("gate impossible failed: "), failure
-        assert "of sync, at least 1000x wanted (async, send rate, records/s)" in failure, failure
+        assert "of sync, at least 1000x wanted" in failure, failure
+        assert failure.endswith("(async, send rate, records/s)"), failure
