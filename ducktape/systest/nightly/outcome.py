@@ -150,7 +150,8 @@ def _judged(ended: Ended, passed: int, failures: Sequence[str]) -> tuple[StepVer
         return StepVerdict.INTERRUPTED, ""
     if ended.end is End.LIMIT:
         return StepVerdict.FAILED, f"it was ended after {ended.limit_s / 60:.3g} minutes, its limit"
-    if ended.exit_status == _CAN_NOT_RUN and not passed and not failures:
+    has_said_why = ended.last_line.startswith(_SPEAKER)  # and is not told that it has no such option
+    if ended.exit_status == _CAN_NOT_RUN and has_said_why and not passed and not failures:
         return StepVerdict.NOT_RUN, ended.last_line.removeprefix(_SPEAKER)
     if ended.exit_status:
         return StepVerdict.FAILED, "" if failures else f"exit status {ended.exit_status}: {ended.last_line}"

@@ -103,6 +103,13 @@ def test_step__that_can_not_run_here__is_a_failure_unless_a_machine_may_lack_wha
     assert outcome.why == "no Docker engine answers; start one"
 
 
+def test_step__whose_command_is_mistyped__is_failed_wherever_it_may_lack_something() -> None:
+    mistyped = dataclasses.replace(NO_DOCKER, last_line="__main__.py: error: unrecognized arguments: --nods")
+    outcome = judged(mistyped, Left(), DOCKER)
+    assert (outcome.verdict, outcome.is_failure) == (StepVerdict.FAILED, True)
+    assert outcome.why == "exit status 2: __main__.py: error: unrecognized arguments: --nods"
+
+
 def test_step__for_which_no_time_is_left__is_not_run_and_a_failure() -> None:
     outcome = not_begun(DOCKER, 90.0)
     assert (outcome.verdict, outcome.is_failure) == (StepVerdict.NOT_RUN, True)
