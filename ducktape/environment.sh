@@ -17,18 +17,30 @@ find_python() {
     exit 1
 }
 
+# As root on Debian or Ubuntu: packages of the system. Fails anywhere else.
+apt_install() {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
+    say "Installing $*..."
+    apt-get install -qq -y "$@" >/dev/null 2>&1 && return
+    # A list of packages that is old names files which are gone.
+    apt-get update -qq >/dev/null 2>&1 && apt-get install -qq -y "$@" >/dev/null 2>&1
+}
+
 make_venv() {
     rm -rf .venv
     if "$1" -m venv .venv >/dev/null 2>&1; then return; fi
     # Debian ships Python without the module that venv needs.
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        say "Installing python3-venv..."
-        rm -rf .venv
-        if apt-get install -qq -y python3-venv >/dev/null 2>&1 && "$1" -m venv .venv >/dev/null; then return; fi
-    fi
+    rm -rf .venv
+    if apt_install python3-venv && "$1" -m venv .venv >/dev/null; then return; fi
     rm -rf .venv
     say "$1 can't make a virtual environment; install its venv module (Debian: apt-get install python3-venv)."
     exit 1
+}
+
+# ducktape pins a psutil so old that it has no wheel for Pythons of today.
+can_compile() {
+    command -v cc >/dev/null &&
+        "$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
 }
 
 environment() {
@@ -41,9 +53,15 @@ environment() {
     base=$(find_python) || exit 1
     "$python" -c '' 2>/dev/null && [ "$(head -n 1 .venv/place 2>/dev/null)" = "$(pwd)" ] || make_venv "$base"
     pwd >.venv/place
+    can_compile || apt_install gcc libc6-dev python3-dev || :
     say "Installing what this needs into .venv (Python $("$python" -V | cut -d' ' -f2))..."
     if ! "$python" -m pip install --quiet --disable-pip-version-check --editable ".[$1]" >&2; then
-        say "The Python packages could not be installed; see above. Is the package index reachable?"
+        if can_compile; then
+            say "The Python packages could not be installed; see above. Is the package index reachable?"
+        else
+            say "The Python packages could not be installed; see above. psutil has to be compiled: install a C compiler and" \
+                "Python's headers (Debian: apt-get install gcc python3-dev)."
+        fi
         exit 1
     fi
     echo "$wanted" >".venv/installed-$1"
