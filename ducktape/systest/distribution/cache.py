@@ -29,13 +29,16 @@ def cache_root() -> Path:
 
 
 def key_of(files: Sequence[str], *facts: str) -> str:
-    """A short name that changes with any of `facts`, and with each file's place, size and time of change."""
+    """A short name that changes with any of `facts`, and with each file's place, size and time of change.
+
+    Whole seconds: the JVM itself looks no closer, and a file in a container's image keeps no more.
+    """
     digest = hashlib.sha256()
     for fact in facts:
         digest.update(f"{fact}\n".encode())
     for file in files:
         status = Path(file).stat()
-        digest.update(f"{file} {status.st_size} {status.st_mtime_ns}\n".encode())
+        digest.update(f"{file} {status.st_size} {int(status.st_mtime)}\n".encode())
     return digest.hexdigest()[:16]
 
 
