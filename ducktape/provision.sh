@@ -2,7 +2,7 @@
 # Gives a node what system tests need there: one script for every kind of node, and quick where all is there already.
 #
 #   provision.sh system           Debian or Ubuntu: installs system packages; as root, or by sudo if that asks nothing
-#   provision.sh harness WHEEL    as the user that tests run as: installs WHEEL[systest] into ~/.systest/venv, and
+#   provision.sh harness WHEEL    as the user that tests run as: installs WHEEL[node] into ~/.systest/venv, and
 #                                 fetches Kafka, so that a run needs no network
 #
 # On failure the last line on stderr says in one sentence what to do.
@@ -73,11 +73,11 @@ make_venv() {
 }
 
 install_wheel() {
-    say "Installing $(basename "$1")[systest] into $venv..."
+    say "Installing $(basename "$1")[node] into $venv..."
     rm -f "$venv/harness"
     pip="$venv/bin/python -m pip install --quiet --disable-pip-version-check"
     # The version alone does not tell one harness from another.
-    { $pip "$1[systest]" && $pip --no-deps --force-reinstall "$1"; } >&2 ||
+    { $pip "$1[node]" && $pip --no-deps --force-reinstall "$1"; } >&2 ||
         fail "The Python packages could not be installed; see above. Is the package index reachable?"
     echo "$2" >"$venv/harness"
 }
