@@ -68,6 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of the first broker, on {_ADDRESS}; the others' follow it (default: free ones)",
     )
     up.add_argument(
+        "--bind",
+        metavar="ADDRESS",
+        help=f"listen there, such as on 0.0.0.0 in a container; clients are told {_ADDRESS} all the same",
+    )
+    up.add_argument(
         "--sasl", action="store_true", help="clients must sign in, with a password that is new each time"
     )
     commands.add_parser("install", help="fetch all that Kafka needs now, so that later runs need no network")
@@ -132,7 +137,9 @@ def _up(args: argparse.Namespace) -> int:
     ensure(_say)  # here, so that a first run shows its progress
     if stopped.is_set():
         return 0
-    cluster = LocalCluster(args.brokers, address=None if args.port is None else _ADDRESS)
+    cluster = LocalCluster(
+        args.brokers, address=None if args.port is None and args.bind is None else _ADDRESS
+    )
     try:
         service = KafkaService(
             _Context(cluster, logging.getLogger("systest.kafka")),
@@ -141,6 +148,7 @@ def _up(args: argparse.Namespace) -> int:
             performance=args.performance,
             login=Login() if args.sasl else None,
             first_port=args.port,
+            bind=args.bind,
             overrides={"auto.create.topics.enable": "true"},
         )
         try:

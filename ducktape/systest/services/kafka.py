@@ -114,6 +114,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         performance: bool = False,
         login: Login | None = None,
         first_port: int | None = None,
+        bind: str | None = None,
         start_limit_s: float = _START_LIMIT_S,
     ) -> None:
         """
@@ -122,6 +123,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         :param performance: the JVM's full compiler, for figures; otherwise what starts fastest
         :param login: what clients must sign in with; None lets everybody in
         :param first_port: of the first broker for clients, the others' follow it; None for any free ones
+        :param bind: address for clients' listeners where they dial another one; None for the node's own
         :param start_limit_s: for the cluster to be usable, once Kafka is there; also for one node's restart
         """
         parts = kafka_config.cast(num_brokers, controllers)
@@ -132,6 +134,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         self.performance = performance
         self.login = login
         self.first_port = first_port
+        self.bind = bind
         self.start_limit_s = start_limit_s
         self._members = [
             _Member(part, self.nodes[part.node_number - 1], f"{homes[part.node_number - 1]}/kafka")
@@ -381,6 +384,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
                     address,
                     next(clients) if part.role.is_broker else None,
                     next(free) if part.role.is_controller else None,
+                    self.bind,
                 ),
             )
             for part in parts

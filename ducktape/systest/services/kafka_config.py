@@ -56,11 +56,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where one process listens; a port it has no listener for is None."""
+    """Where one process listens; a port it has no listener for is None.
+
+    `bound_to` is the address that clients' listener binds, where they dial another one: from outside a container.
+    """
 
     address: str
     client_port: int | None
     controller_port: int | None
+    bound_to: str | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ def server_properties(
     if part.role.is_broker:
         placed["advertised.listeners"] = f"{clients}://{own.address}:{own.client_port}"
         placed["inter.broker.listener.name"] = clients
-        listeners.append(placed["advertised.listeners"])
+        listeners.append(f"{clients}://{own.bound_to or own.address}:{own.client_port}")
         if login is not None:
             placed["sasl.enabled.mechanisms"] = _MECHANISM
             placed["sasl.mechanism.inter.broker.protocol"] = _MECHANISM

@@ -51,6 +51,12 @@ def test_server_properties__isolated_controller__has_no_client_listener() -> Non
     assert told["controller.quorum.voters"] == "101@127.0.0.1:9093,102@127.0.0.2:9093,103@127.0.0.3:9093"
 
 
+def test_server_properties__bound_to_another_address__are_dialled_at_their_own() -> None:
+    told = kafka_config.server_properties(ONE, {ONE: Endpoint("127.0.0.1", 9092, 9093, "0.0.0.0")}, "/d", {})
+    assert told["advertised.listeners"] == "PLAINTEXT://127.0.0.1:9092"
+    assert told["listeners"] == "PLAINTEXT://0.0.0.0:9092,CONTROLLER://127.0.0.1:9093"
+
+
 def test_server_properties__three_brokers__internal_topics_survive_the_loss_of_one() -> None:
     parts = kafka_config.cast(3, ControllerMode.COMBINED)
     told = kafka_config.server_properties(parts[0], endpoints(parts), "/d", {})
