@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from systest.cli import disk
-from systest.clusters import netns
+from systest.clusters import engine, netns
 from systest.distribution import DistributionUnavailable, distribution, jars
 from systest.distribution.cache import cache_root
 from systest.distribution.java import find_java
@@ -194,14 +194,10 @@ def _startup_cache() -> Finding:
 
 
 def _docker() -> Finding:
-    if shutil.which("docker") is None:
-        return Finding("Docker", Mark.LACKING, "no client", "install Docker, for clusters of containers only")
-    status, said = _run("docker", "version", "--format", "{{.Server.Version}}")
-    if status != 0:
-        return Finding(
-            "Docker", Mark.LACKING, f"client, but no engine: {said}", "start the engine, for containers only"
-        )
-    return Finding("Docker", Mark.GOOD, f"engine {said}")
+    try:
+        return Finding("Docker", Mark.GOOD, f"engine {engine.version()}, for --cluster docker")
+    except engine.EngineUnavailable as error:
+        return Finding("Docker", Mark.LACKING, error.reason, f"{error.remedy}, for --cluster docker only")
 
 
 def _namespaces() -> Finding:

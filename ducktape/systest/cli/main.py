@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, rest = parser.parse_known_args(arguments)
     if args.command == "run":
         args.rest = rest
+        args.given = arguments[1:]
     elif rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     status: int = args.main(args)

@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cluster",
         metavar="WHERE",
         default="local",
-        help="local (default), netns (namespaces on this machine), a JSON file of ssh accounts, or a cluster class",
+        help="local (default), netns (namespaces here), docker, vagrant, a JSON file of ssh accounts, or a class",
     )
     add(
         "--nodes", metavar="N", type=int, help="how many nodes to make, where the cluster is made for the run"
@@ -120,6 +120,8 @@ def main(args: argparse.Namespace) -> int:
         stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _end))
         try:
             _check_files(rest)
+            if args.cluster == "docker":
+                return _run_in_docker(args, rest)
             place = place_named(args.cluster, args.nodes)
             options = _prepared(_options(args), place, broker_chosen=args.broker is not None)
             opened = stack.enter_context(place.opened(say))
@@ -134,6 +136,36 @@ def main(args: argparse.Namespace) -> int:
 def _end(signum: int, frame: object) -> None:
     del frame
     sys.exit(128 + signum)
+
+
+def _run_in_docker(args: argparse.Namespace, rest: argparse.Namespace) -> int:
+    """The same command in a container, beside nodes that are containers; what can be checked here is."""
+    from systest.clusters import docker
+
+    nodes = docker.nodes_wanted(args.nodes)
+    if _options(args).broker is BrokerKind.EMBEDDED:
+        raise ValueError(
+            "the embedded broker serves the processes of its own machine only; use --cluster local"
+        )
+    results = Path(rest.results_root).resolve()
+    results.mkdir(parents=True, exist_ok=True)
+    settings = Path(args.client_config).resolve() if args.client_config else None
+    if settings is not None and not settings.is_file():
+        raise ValueError(f"there is no file {settings}")
+    files = docker.Files(written=(results,), read=() if settings is None else (settings,))
+    try:
+        return nodes.run(_without_place(args.given), files, say)
+    except KeyboardInterrupt:
+        say("run_ducktape: ended by Ctrl-C")
+        return 128 + signal.SIGINT
+
+
+def _without_place(arguments: Sequence[str]) -> list[str]:
+    """The arguments but for those that say where the nodes come from."""
+    place = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    place.add_argument("--cluster")
+    place.add_argument("--nodes")
+    return place.parse_known_args(arguments)[1]
 
 
 def _run_tests(

@@ -1,0 +1,250 @@
+"""Nodes in containers, as far as no engine is needed: what is asked of it, and what is said when there is none."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from systest.cli.run import _without_place
+from systest.clusters import docker
+from systest.clusters.docker_objects import Owner
+from systest.clusters.engine import CommandFailed, Engine
+
+ROOT = Path(__file__).parents[3]
+LIMIT_S = 60.0
+RANGE = ipaddress.IPv4Network("198.19.0.0/16")
+needs_client = pytest.mark.skipif(shutil.which("docker") is None, reason="there is no docker command here")
+
+
+# Choices
+
+
+def test_nodes__unless_told__are_five_in_the_range_for_benchmarks() -> None:
+    assert docker.nodes_wanted(None, {}) == docker.DockerNodes(5, RANGE, "")
+
+
+def test_nodes__by_the_environment__have_its_range_and_base() -> None:
+    environ = {docker.SUBNET_VARIABLE: "198.18.4.0/27", docker.BASE_VARIABLE: "ubuntu:24.04"}
+    wanted = docker.nodes_wanted(3, environ)
+    assert wanted == docker.DockerNodes(3, ipaddress.IPv4Network("198.18.4.0/27"), "ubuntu:24.04")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "subnet", "words"),
+    [
+        (0, "", "can't have 0 nodes; choose --nodes from 1 to 250"),
+        (251, "", "can't have 251 nodes"),
+        (5, "here", "no range of addresses"),
+        (5, "198.18.4.1/24", "has host bits set"),
+        (5, "198.18.4.0/29", "too few addresses for 5 nodes"),
+    ],
+)
+def test_choice__that_cannot_be__is_named(nodes: int, subnet: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        docker.nodes_wanted(nodes, {docker.SUBNET_VARIABLE: subnet})
+
+
+def test_networks__of_a_wide_range__are_different_parts_of_it() -> None:
+    networks = list(docker.candidates(RANGE))
+    assert len(networks) == len(set(networks)) > 1
+    assert all(network.subnet_of(RANGE) and network.prefixlen == 24 for network in networks)
+
+
+def test_networks__of_two_runs__hardly_ever_are_the_same_first() -> None:
+    assert len({next(docker.candidates(RANGE)) for _ in range(40)}) > 20
+
+
+def test_networks__of_a_narrow_range__are_the_range() -> None:
+    narrow = ipaddress.IPv4Network("198.18.4.0/28")
+    assert list(docker.candidates(narrow)) == [narrow]
+
+
+# What the engine is asked for
+
+
+def test_node__has_no_privilege_and_one_key() -> None:
+    place = ("--name", "n")
+    command = docker.node_command(place, ("--label", "a=b"), "198.19.7.2", "ssh-ed25519 AAAA", "image")
+    assert command == [
+        *("run", "--detach", "--init", "--name", "n", "--label", "a=b", "--ip", "198.19.7.2"),
+        *("--env", "SYSTEST_PUBLIC_KEY=ssh-ed25519 AAAA", "--cap-drop", "ALL"),
+        *("--security-opt", "no-new-privileges", "--no-healthcheck", "image"),
+    ]
+
+
+def test_cluster_file__names_each_node_with_its_address_and_the_key() -> None:
+    first, second = docker.cluster_file(["198.19.7.2", "198.19.7.3"])["nodes"]
+    assert first == {
+        "externally_routable_ip": "198.19.7.2",
+        "ssh_config": {
+            "host": "node1",
+            "hostname": "198.19.7.2",
+            "identityfile": "/run/systest/key",
+            "port": 2222,
+            "user": "systest",
+        },
+    }
+    assert second["ssh_config"]["hostname"] == "198.19.7.3"
+
+
+def test_driver__sees_the_checkout_and_what_lies_outside_at_its_own_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    files = docker.Files(
+        written=(ROOT / "results", Path("/elsewhere/results")),
+        read=(ROOT / "client.properties", Path("/elsewhere/client.properties")),
+    )
+    assert docker.mount_arguments(tmp_path, files) == [
+        *("--workdir", str(ROOT)),
+        *("--mount", f"type=bind,source={tmp_path},target=/run/systest,readonly"),
+        *("--mount", f"type=bind,source={ROOT},target={ROOT}"),
+        *("--mount", "type=bind,source=/elsewhere/results,target=/elsewhere/results"),
+        *(
+            "--mount",
+            "type=bind,source=/elsewhere/client.properties,target=/elsewhere/client.properties,readonly",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    "place", [["--cluster", "docker", "--nodes", "5"], ["--cluster=docker", "--nodes=5"]]
+)
+def test_driver__gets_the_users_arguments_without_the_place(place: list[str]) -> None:
+    given = ["--strategies", "sync", *place, "tests/ducktape/delivery", "--max-parallel", "2"]
+    assert _without_place(given) == [
+        *("--strategies", "sync", "tests/ducktape/delivery", "--max-parallel", "2"),
+    ]
+
+
+# Whose it is
+
+
+def test_owner__is_known_by_its_label() -> None:
+    this = Owner.of(os.getpid())
+    assert Owner.from_label(this.label()) == this
+
+
+def test_owner__that_runs__is_not_gone() -> None:
+    assert not Owner.of(os.getpid()).is_gone()
+
+
+def test_owner__that_ended__is_gone() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        owner = Owner.of(process.pid)
+        assert not owner.is_gone()
+        process.communicate(b"\n")
+    assert owner.is_gone()
+
+
+def test_owner__whose_number_another_process_has__is_gone() -> None:
+    this = Owner.of(os.getpid())
+    assert Owner(this.machine, this.pid, this.created_s - 10).is_gone()
+
+
+def test_owner__on_another_machine__is_nobody_elses_business() -> None:
+    assert not Owner("elsewhere", 999_999, 0.0).is_gone()
+
+
+# Without an engine
+
+
+@pytest.fixture
+def deaf_socket(tmp_path: Path) -> Iterator[Path]:
+    """An engine's socket that nobody may use."""
+    path = tmp_path / "docker.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        path.chmod(0)
+        yield path
+
+
+def run(directory: Path, before: tuple[str, ...] = (), **environ: str) -> subprocess.CompletedProcess[str]:
+    """`./run_ducktape.sh --cluster docker`, with a directory for temporary files of its own."""
+    arguments = ("--cluster", "docker", "--results-root", str(directory / "results"))
+    return subprocess.run(
+        [*before, sys.executable, "-m", "systest", "run", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(directory), **environ},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+def sentence_of(done: subprocess.CompletedProcess[str], directory: Path) -> str:
+    assert (done.returncode, done.stdout) == (2, "")
+    (sentence,) = done.stderr.splitlines()
+    assert [path.name for path in directory.iterdir() if path.name.startswith("systest-")] == []
+    return sentence
+
+
+def test_run__without_a_client__says_what_to_install(tmp_path: Path) -> None:
+    sentence = sentence_of(run(tmp_path, PATH=str(tmp_path)), tmp_path)
+    assert "there is no docker command here; install Docker" in sentence
+
+
+@needs_client
+def test_run__without_an_engine__says_to_start_it(tmp_path: Path) -> None:
+    sentence = sentence_of(run(tmp_path, DOCKER_HOST=f"unix://{tmp_path}/none.sock"), tmp_path)
+    assert f"Docker's engine at unix://{tmp_path}/none.sock does not answer" in sentence
+    assert sentence.endswith("; start it")
+
+
+@needs_client
+def test_run__without_permission__says_how_to_get_it(tmp_path: Path, deaf_socket: Path) -> None:
+    # Root may do everything, unless it gives that up.
+    rights = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+    sentence = sentence_of(run(tmp_path, rights, DOCKER_HOST=f"unix://{deaf_socket}"), tmp_path)
+    assert "this user may not use Docker's engine" in sentence
+    assert "add the user to the group docker" in sentence
+
+
+@needs_client
+def test_command__refused__is_told_with_the_reason_and_not_the_manual(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    with pytest.raises(CommandFailed) as raised:
+        Engine("run").ask("network", "create", "--no-such-option", "name")
+    assert "unknown flag: --no-such-option" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--nodes", "0"], "can't have 0 nodes"),
+        (["--strategies", "asnyc"], "unknown strategy 'asnyc'"),
+        (["--broker", "embedded"], "use --cluster local"),
+        (
+            ["--broker", "external", "--bootstrap-server", "a:1", "--client-config", "none"],
+            "there is no file",
+        ),
+    ],
+)
+def test_run__with_input_that_cannot_be__is_told_before_docker_is_asked(
+    tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    command = [sys.executable, "-m", "systest", "run", "--cluster", "docker", *arguments]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 2
+    (sentence,) = done.stderr.splitlines()
+    assert words in sentence
