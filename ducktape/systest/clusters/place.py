@@ -114,7 +114,7 @@ def place_named(where: str, nodes: int | None = None) -> Place:
     """The place that a user named.
 
     Args:
-        where: local, netns, a JSON file, or a cluster class.
+        where: local, netns, vagrant, a JSON file, or a cluster class.
         nodes: how many, None for as many as there usually are.
 
     Raises ValueError with one sentence if there is no such place, or it can't have so many nodes.
@@ -127,6 +127,10 @@ def place_named(where: str, nodes: int | None = None) -> Place:
         from systest.clusters.netns import NetnsNodes
 
         return NetnsNodes() if nodes is None else NetnsNodes(nodes)
+    if where == "vagrant" and nodes is None:
+        from systest.clusters.vagrant import VagrantMachines
+
+        return VagrantMachines()
     if nodes is not None:
         raise ValueError(f"{where} has nodes of its own; leave out --nodes")
     if Path(where).is_file():
@@ -136,7 +140,7 @@ def place_named(where: str, nodes: int | None = None) -> Place:
         getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"unknown cluster {where!r} ({error}); choose local, netns, a JSON file of ssh accounts, "
+            f"unknown cluster {where!r} ({error}); choose local, netns, docker, vagrant, a JSON file of ssh accounts, "
             f"or a class such as {LOCAL_CLUSTER}"
         ) from error
     return ClusterClass(where)
