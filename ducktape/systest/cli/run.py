@@ -143,16 +143,18 @@ def _run_in_docker(args: argparse.Namespace, rest: argparse.Namespace) -> int:
     from systest.clusters import docker
 
     nodes = docker.nodes_wanted(args.nodes)
-    if _options(args).broker is BrokerKind.EMBEDDED:
+    options = _options(args)
+    if options.broker is BrokerKind.EMBEDDED:
         raise ValueError(
             "the embedded broker serves the processes of its own machine only; use --cluster local"
         )
     results = Path(rest.results_root).resolve()
     results.mkdir(parents=True, exist_ok=True)
-    settings = Path(args.client_config).resolve() if args.client_config else None
-    if settings is not None and not settings.is_file():
-        raise ValueError(f"there is no file {settings}")
-    files = docker.Files(written=(results,), read=() if settings is None else (settings,))
+    read = tuple(Path(file) for file in (options.client_config, options.gates) if file)
+    for file in read:
+        if not file.is_file():
+            raise ValueError(f"there is no file {file}")
+    files = docker.Files(written=(results,), read=read)
     try:
         return nodes.run(_without_place(args.given), files, say)
     except KeyboardInterrupt:
