@@ -21,9 +21,9 @@ find_python() {
 apt_install() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
     say "Installing $*..."
-    apt-get install -qq -y "$@" >/dev/null 2>&1 && return
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y "$@" >/dev/null 2>&1 && return
     # A list of packages that is old names files which are gone.
-    apt-get update -qq >/dev/null 2>&1 && apt-get install -qq -y "$@" >/dev/null 2>&1
+    apt-get update -qq >/dev/null 2>&1 && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y "$@" >/dev/null 2>&1
 }
 
 make_venv() {
