@@ -5,9 +5,9 @@ machine's, so the harness, Java and Kafka are what the driver has and nothing is
 at a bridge in one more namespace. The driver stays where it is, with a cable to that bridge: in a namespace of its own
 it would see neither an external broker nor a package index.
 
-The addresses are a /24 of 198.18.0.0/15, which is reserved for benchmarks. A run has one to itself by the name of the
-driver's end of its cable, which the kernel gives once. Namespaces and cables end with the processes in them, and those
-end with the run's belongings, also when the runner is killed.
+The addresses are a /24 of 198.18.0.0/17, out of what is reserved for benchmarks; containers have the rest of that. A
+run has one to itself by the name of the driver's end of its cable, which the kernel gives once. Namespaces and cables
+end with the processes in them, and those end with the run's belongings, also when the runner is killed.
 
 Needs root: an sshd that lets a user in must be able to become that user.
 """
@@ -36,7 +36,7 @@ from systest.clusters.reaper import RUN_VARIABLE
 from systest.distribution.cache import cache_root
 
 DEFAULT_NODES = 5
-_BENCHMARKS = IPv4Network("198.18.0.0/15")
+_ADDRESSES = IPv4Network("198.18.0.0/17")
 _LEASE_ATTEMPTS = 100
 _COMMAND_LIMIT_S = 20.0
 _UP_LIMIT_S = 20.0
@@ -185,7 +185,7 @@ def _bring_up(count: int, belongings: Belongings) -> Path:
 def _lease(hub: int) -> IPv4Network:
     """A network that no other run has and that leads nowhere yet; the driver has its first address."""
     for _ in range(_LEASE_ATTEMPTS):
-        network = random.choice(list(_BENCHMARKS.subnets(new_prefix=24)))
+        network = random.choice(list(_ADDRESSES.subnets(new_prefix=24)))
         if any(network.overlaps(taken) for taken in _routes()):
             continue
         _, second, third, _ = str(network.network_address).split(".")
@@ -200,7 +200,7 @@ def _lease(hub: int) -> IPv4Network:
         _check(_run(["ip", "link", "set", name, "up"]))
         return network
     raise PlaceUnavailable(
-        f"every network of {_BENCHMARKS} that was tried is in use on this machine; end other runs"
+        f"every network of {_ADDRESSES} that was tried is in use on this machine; end other runs"
     )
 
 
