@@ -78,7 +78,8 @@ def test_run__half_as_fast__is_not_met_with_its_figures_and_wrong_under_no_other
     assert (found.verdict, found.is_failure) == (Verdict.NOT_MET, True)
     sentence = next(each for each in gate_failures(slow) if "async-throughput failed" in each)
     assert sentence == (
-        "gate async-throughput failed: 0.48x [0.42 to 0.58] of sync, at least 0.75x wanted (async, send rate, records/s)"
+        "gate async-throughput failed: 0.48x [0.42 to 0.58] of sync, at least 0.75x wanted "
+        "(async, send rate, records/s)"
     )
     assert not any("cpu" in each or "lag" in each for each in gate_failures(slow))
 
