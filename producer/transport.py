@@ -26,6 +26,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
+import confluent_kafka.admin  # noqa: F401 (list_topics() imports it: a daemon thread that ends in an import hangs the exit)
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from producer.callbacks import CallbackManager, StopServing

@@ -442,6 +442,32 @@ def test_interpreter__ends_without_close__does_not_hang(broker, transport, endin
     assert "dropped without close()" in ended.stderr or "kept" in ending
 
 
+def test_interpreter__producers_threads__never_import(broker, transport) -> None:
+    """A daemon thread that the exit catches in an import keeps the import lock, and the exit may wait for that."""
+    program = f"""
+        import asyncio, sys, threading
+        from producer import AIOProducer
+        def audit(event, arguments):
+            if event == "import" and threading.current_thread() is not threading.main_thread():
+                print(threading.current_thread().name, "imports", arguments[0])
+        async def work():
+            sys.addaudithook(audit)
+            async with AIOProducer({{"bootstrap.servers": "{broker.address}"}}) as producer:
+                await (await producer.produce("t", b"1"))
+                await producer.list_topics()
+                await producer.purge()
+        asyncio.run(work())
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, "PRODUCER_TRANSPORT": transport},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
+
+
 def test_fork__child_uses_and_drops_the_producer__clear_error_and_no_hang(broker, transport) -> None:
     program = f"""
         import asyncio, gc, os
