@@ -26,6 +26,7 @@ class Step:
 
 
 _DELIVERY = "tests/ducktape/delivery/delivery_test.py tests/ducktape/delivery/out_of_order_test.py"
+_ON_NODES = f"{_DELIVERY} tests/ducktape/performance/comparison_test.py"
 
 STEPS: tuple[Step, ...] = (
     Step("comparison", "./run_ducktape.sh --rounds 10", 20),
@@ -35,8 +36,9 @@ STEPS: tuple[Step, ...] = (
     Step("transactions", "./run_ducktape.sh tests/ducktape/transactions", 30),
     Step("services", "./run_ducktape.sh tests/ducktape/services tests/ducktape/security", 20),
     Step("configurations", "./run_ducktape.sh tests/ducktape/delivery/configurations_test.py", 30),
-    Step("netns", f"./run_ducktape.sh --cluster netns --nodes 5 {_DELIVERY}", 40, may_lack=True),
-    Step("docker", f"./run_ducktape.sh --cluster docker --nodes 5 {_DELIVERY}", 40, may_lack=True),
+    Step("netns", f"./run_ducktape.sh --cluster netns --nodes 5 {_ON_NODES}", 45, may_lack=True),
+    Step("docker", f"./run_ducktape.sh --cluster docker --nodes 5 {_ON_NODES}", 45, may_lack=True),
+    Step("clusters", "./run_ducktape.sh tests/ducktape/clusters", 60),
     Step("speed", "./run_ducktape.sh tests/ducktape/performance/speed_test.py", 60),
 )
 """The most telling first: what a budget cuts off comes last."""
