@@ -21,16 +21,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from ducktape.cluster.linux_remoteaccount import LinuxRemoteAccount
 from ducktape.cluster.remoteaccount import RemoteAccountSSHConfig, RemoteCommandError, SSHOutputIter
 
+from systest.clusters.bounded import COMMAND_LIMIT_S, TIMED_OUT_STATUS, BoundedAccount
 from systest.clusters.reaper import RUN_VARIABLE
 
-COMMAND_LIMIT_S = 120.0
-TIMED_OUT_STATUS = 124  # as coreutils' timeout has it
 
-
-class LocalAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no types
+class LocalAccount(BoundedAccount):
     """One node of a `LocalCluster`."""
 
     def __init__(self, hostname: str, address: str, home: Path, run_id: str) -> None:
@@ -88,20 +85,6 @@ class LocalAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no
             stderr=stderr,
             start_new_session=True,
         )
-
-    def ssh(self, cmd: str, allow_fail: bool = False, timeout_sec: float | None = None) -> int:
-        """As ducktape's, with a time limit of `timeout_sec`, or `COMMAND_LIMIT_S`."""
-        return self._run(cmd, allow_fail, combine_stderr=False, timeout_sec=timeout_sec)[0]
-
-    def ssh_output(
-        self,
-        cmd: str,
-        allow_fail: bool = False,
-        combine_stderr: bool = True,
-        timeout_sec: float | None = None,
-    ) -> bytes:
-        """As ducktape's, with a time limit of `timeout_sec`, or `COMMAND_LIMIT_S`."""
-        return self._run(cmd, allow_fail, combine_stderr, timeout_sec)[1]
 
     def ssh_capture(
         self,

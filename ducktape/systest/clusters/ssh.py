@@ -32,7 +32,6 @@ from typing import Any
 
 import paramiko
 from ducktape.cluster.json import JsonCluster
-from ducktape.cluster.linux_remoteaccount import LinuxRemoteAccount
 from ducktape.cluster.remoteaccount import (
     IgnoreMissingHostKeyPolicy,
     RemoteAccountError,
@@ -42,8 +41,8 @@ from ducktape.cluster.remoteaccount import (
 )
 from ducktape.command_line.defaults import ConsoleDefaults
 
-from systest.clusters.account import COMMAND_LIMIT_S, TIMED_OUT_STATUS
 from systest.clusters.belongings import Belongings
+from systest.clusters.bounded import COMMAND_LIMIT_S, TIMED_OUT_STATUS, BoundedAccount
 from systest.clusters.harness import harness_id
 from systest.clusters.reaper import RUN_VARIABLE
 from systest.clusters.watch import Hello, Question
@@ -85,7 +84,7 @@ class _Link:
     hello: Hello
 
 
-class SshAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no types
+class SshAccount(BoundedAccount):
     """One node of an `SshCluster`. Threads may share it."""
 
     def __init__(
@@ -173,20 +172,6 @@ class SshAccount(LinuxRemoteAccount):  # type: ignore[misc]  # ducktape has no t
         return self._linked().client
 
     # Commands
-
-    def ssh(self, cmd: str, allow_fail: bool = False, timeout_sec: float | None = None) -> int:
-        """As ducktape's, with a time limit of `timeout_sec`, or `COMMAND_LIMIT_S`."""
-        return self._run(cmd, allow_fail, combine_stderr=False, timeout_sec=timeout_sec)[0]
-
-    def ssh_output(
-        self,
-        cmd: str,
-        allow_fail: bool = False,
-        combine_stderr: bool = True,
-        timeout_sec: float | None = None,
-    ) -> bytes:
-        """As ducktape's, with a time limit of `timeout_sec`, or `COMMAND_LIMIT_S`."""
-        return self._run(cmd, allow_fail, combine_stderr, timeout_sec)[1]
 
     def ssh_capture(
         self,

@@ -7,35 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 from ducktape.mark import parametrize
 from ducktape.mark.resource import cluster
 from ducktape.tests.test import Test
 
+from clusters.started import ONE_NODE, THREE_NODES, Run, rounds
 from systest.clusters import netns
 
-ROOT = Path(__file__).parents[3]
-DELIVERY = "tests/ducktape/delivery/delivery_test.py::DeliveryTest."
-ROUNDS = f"{DELIVERY}test_strategy__round_after_round__raises_no_anomaly"
-BROKERS = "tests/ducktape/services/kafka_service_test.py::KafkaServiceTest."
-THREE_NODES = f'{BROKERS}test_lose_a_leader__any_way__others_take_over_and_nothing_is_lost@{{"how": "kill"}}'
-ONE_NODE = f"{BROKERS}test_assert_alive__broker_dies_on_its_own__error_has_its_last_lines"
 NOTICED_S = 10.0
-STARTED_LIMIT_S = 90.0
-END_LIMIT_S = 180.0
-INSTALLED_LIMIT_S = 300.0  # where an sshd must be installed first
-GONE_LIMIT_S = 15.0
 
 
 class NetnsTest(Test):  # type: ignore[misc]  # ducktape has no types
@@ -45,7 +30,7 @@ class NetnsTest(Test):  # type: ignore[misc]  # ducktape has no types
     def test_run__node_lost_in_the_middle_of_a_test__names_it_soon_and_the_next_test_starts_clean(
         self, victims: str
     ) -> None:
-        with Run("--nodes", "4", "--repeat", "2", *rounds(2)) as run:
+        with NetnsRun("--nodes", "4", "--repeat", "2", *rounds(2)) as run:
             if not run.is_possible():
                 return
             worker = run.await_worker()
@@ -56,7 +41,7 @@ class NetnsTest(Test):  # type: ignore[misc]  # ducktape has no types
                     with contextlib.suppress(psutil.NoSuchProcess):
                         process.kill()
             said = run.end()
-            first, second = sorted(run.results(), key=lambda result: float(result["start_time"]))
+            first, second = run.outcomes()
             assert first["test_status"] == "FAIL", said
             assert f"root@{node}: the connection to" in first["summary"], first["summary"]
             took_s = first["stop_time"] - killed_s
@@ -67,27 +52,17 @@ class NetnsTest(Test):  # type: ignore[misc]  # ducktape has no types
 
     @cluster(num_nodes=0)
     def test_run__two_tests_at_once_on_five_nodes__share_none_of_them_and_pass(self) -> None:
-        with Run("--nodes", "5", "--max-parallel", "2", THREE_NODES, ONE_NODE) as run:
+        with NetnsRun("--nodes", "5", "--max-parallel", "2", THREE_NODES, ONE_NODE) as run:
             if not run.is_possible():
                 return
-            said = run.end()
-            results = run.results()
-            assert [result["test_status"] for result in results] == ["PASS", "PASS"], said
-            one, other = results
-            assert max(one["start_time"], other["start_time"]) < min(one["stop_time"], other["stop_time"]), (
-                "they ran one after the other, so nothing was shown"
-            )
-            nodes, others = (run.nodes_of(result) for result in results)
-            assert nodes, one
-            assert others, other
-            assert nodes.isdisjoint(others), (nodes, others)
+            run.assert_two_at_once_on_nodes_of_their_own()
 
     @cluster(num_nodes=0)
     @parametrize(how="SIGKILL")
     @parametrize(how="SIGINT")
     @parametrize(how="SIGTERM")
     def test_run__ended_at_work__leaves_no_node(self, how: str) -> None:
-        with Run("--nodes", "3", *rounds(20)) as run:
+        with NetnsRun("--nodes", "3", *rounds(20)) as run:
             if not run.is_possible():
                 return
             run.await_worker()
@@ -95,20 +70,15 @@ class NetnsTest(Test):  # type: ignore[misc]  # ducktape has no types
             assert Path("/sys/class/net", interface).exists(), (
                 f"there is no {interface}, so nothing was shown"
             )
-            if how == "SIGINT":
-                os.killpg(run.process.pid, signal.SIGINT)  # as a terminal sends it: to all of them
-            else:
-                run.process.send_signal(signal.Signals[how])
+            run.send(signal.Signals[how])
             run.end()
             assert run.status != 0
-            deadline_s = time.monotonic() + GONE_LIMIT_S
-            while left := run.leftovers(interface):
-                assert time.monotonic() < deadline_s, left
-                time.sleep(0.1)
+            run.assert_nothing_left()
+            assert not Path("/sys/class/net", interface).exists(), f"{interface} is left"
 
     @cluster(num_nodes=0)
     def test_run__too_few_nodes__says_how_many_it_wants(self) -> None:
-        with Run("--nodes", "2", *rounds(1)) as run:
+        with NetnsRun("--nodes", "2", *rounds(1)) as run:
             if not run.is_possible():
                 return
             said = run.end()
@@ -116,96 +86,23 @@ class NetnsTest(Test):  # type: ignore[misc]  # ducktape has no types
             assert run.status == 1
 
 
-def rounds(count: int) -> list[str]:
-    """A test on three nodes that takes a second or two for each round."""
-    return [ROUNDS, "--parameters", json.dumps({"strategy": "sync", "rounds": count})]
+class NetnsRun(Run):
+    CLUSTER = "netns"
+    STARTED_LIMIT_S = 300.0  # where an sshd must be installed first
 
-
-class Run:
-    """`systest run --cluster netns` in a session of its own, with a directory for all that it writes."""
-
-    def __init__(self, *arguments: str) -> None:
-        self._arguments = arguments
-
-    def __enter__(self) -> Run:
-        self._stack = contextlib.ExitStack()
-        self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        self._results, self._temporary = self.directory / "results", self.directory / "tmp"
-        self._temporary.mkdir()
-        self._output = self.directory / "output"
-        with self._output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "systest", "run", "--cluster", "netns", *self._arguments),
-                    *("--results-root", str(self._results)),
-                ],
-                cwd=ROOT,
-                env={**os.environ, "TMPDIR": str(self._temporary)},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(GONE_LIMIT_S)
-            self.process.kill()
-            self.process.wait()
-        self._stack.close()
-
-    def is_possible(self) -> bool:
-        """Whether nodes can be had here; where they can't, the run must have said so in one sentence."""
-        deadline_s = time.monotonic() + INSTALLED_LIMIT_S
+    def why_not(self) -> str | None:
         while self.process.poll() is None and not self._cluster_files():
-            assert time.monotonic() < deadline_s, self.said()
             time.sleep(0.05)
-        if self.status != 2:
-            return True
-        reason = netns.why_not()
-        assert reason is not None, self.said()
-        assert self.said().splitlines()[-1] == f"run_ducktape: {reason}"
-        return False
+        return netns.why_not() if self.status == 2 else None
 
     def _cluster_files(self) -> list[Path]:
-        return list(self._temporary.glob("systest-run-*/cluster.json"))
-
-    @property
-    def status(self) -> int | None:
-        return self.process.returncode
-
-    def said(self) -> str:
-        return self._output.read_text("utf-8", errors="replace")
-
-    def end(self) -> str:
-        """Waits for it; returns all that it said."""
-        self.process.wait(END_LIMIT_S)
-        return self.said()
+        return list(self.temporary.glob("systest-run-*/cluster.json"))
 
     def await_worker(self) -> psutil.Process:
         """A producer at work on a node."""
-        return self._await(
+        return self.awaited(
             lambda: next((each for each in self.processes() if "systest.worker" in each.cmdline()), None)
         )
-
-    def _await(self, found: Callable[[], Any]) -> Any:
-        deadline_s = time.monotonic() + STARTED_LIMIT_S
-        while (result := found()) is None:
-            assert self.process.poll() is None and time.monotonic() < deadline_s, self.said()
-            time.sleep(0.1)
-        return result
-
-    def processes(self) -> Iterator[psutil.Process]:
-        """All of this run: runner, sshds and what they started."""
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error, OSError):
-                if process.status() != psutil.STATUS_ZOMBIE and (
-                    process.environ().get("TMPDIR", "").startswith(str(self._temporary))
-                    or any(str(self._temporary) in word for word in process.cmdline())
-                ):
-                    yield process
 
     def processes_on(self, node: str) -> list[psutil.Process]:
         """All of a node's but its first, without which there would be no node."""
@@ -224,21 +121,6 @@ class Run:
         address = json.loads(file.read_text())["nodes"][0]["ssh_config"]["hostname"]
         _, second, third, _ = address.split(".")
         return f"systest{second}-{third}"
-
-    def leftovers(self, interface: str) -> list[str]:
-        return [
-            *(" ".join(process.cmdline()) for process in self.processes()),
-            *(str(path) for path in self._temporary.iterdir()),
-            *([interface] if Path("/sys/class/net", interface).exists() else []),
-        ]
-
-    def results(self) -> list[dict[str, Any]]:
-        [report] = self._results.glob("2*/report.json")
-        return list(json.loads(report.read_text())["results"])
-
-    def nodes_of(self, result: dict[str, Any]) -> set[str]:
-        """The nodes whose logs were collected for a test."""
-        return {path.name for path in Path(result["results_dir"]).glob("*Service*/netns*")}
 
 
 def node_of(process: psutil.Process) -> str:

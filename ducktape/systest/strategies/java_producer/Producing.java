@@ -17,13 +17,13 @@ import org.apache.kafka.common.utils.AppInfoParser;
 
 /**
  * One round of Apache Kafka's own Java producer: {@code send()} with a callback for each record from one thread, a
- * semaphore as the window, {@code flush()}, {@code close()}. It warms up for two seconds at the least, because its JIT
- * compiler needs them.
+ * semaphore as the window, {@code flush()}, {@code close()}. It warms up for two seconds or a third of its records at
+ * the least, because its JIT compiler needs them.
  */
 final class Producing {
     private static final String IDIOM =
         "send() with a callback per record from one thread, a semaphore as window, flush(), close(); "
-            + "2 s or more to warm up its JIT compiler";
+            + "2 s or more, or a third of its records, to warm up its JIT compiler";
     private static final double WARMUP_SECONDS_MIN = 2.0;
     private static final long REACH_LIMIT_SECONDS = 6;
     private static final int SAMPLE_MASK = 15;
@@ -97,7 +97,7 @@ final class Producing {
         int sequence = 0;
         while (sequence < schedule.records) {
             long nowNs = System.nanoTime();
-            if (nowNs >= schedule.boundaryNs()) {
+            if (schedule.isOver(sequence, nowNs)) {
                 if (!schedule.passed(sequence)) {
                     break;
                 }

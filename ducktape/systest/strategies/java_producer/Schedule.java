@@ -11,6 +11,7 @@ final class Schedule {
     /** How many are sent at the most; those of an open loop are fixed from the beginning. */
     final int records;
     private final long warmupNs;
+    private final int warmupRecordsMax;
     private final long durationNs;
     private final long lateNs;
     private final long ratePerSecond;
@@ -29,6 +30,8 @@ final class Schedule {
         long due = Math.max(1, Math.round(ratePerSecond * (warmupSeconds + durationSeconds)));
         records = isOpen() ? (int) Math.min(recordsMax, due) : recordsMax;
         warmupNs = (long) (warmupSeconds * SECOND_NS);
+        // Else the fastest of machines would spend them all on the warm-up, and have nothing to measure.
+        warmupRecordsMax = isOpen() ? records : records / 3;
         durationNs = (long) (durationSeconds * SECOND_NS);
         lateNs = isOpen() ? (long) (lateSeconds * SECOND_NS) : 0;
         this.onBegin = onBegin;
@@ -61,6 +64,11 @@ final class Schedule {
 
     long boundaryNs() {
         return boundaryNs;
+    }
+
+    /** Whether the warm-up, or else the measured time, is over before the next record. */
+    boolean isOver(int sequence, long nowNs) {
+        return nowNs >= boundaryNs || (firstMeasured < 0 && sequence >= warmupRecordsMax);
     }
 
     /** Moves on past the boundary; false once sending is over. {@code sequence} is the next to be sent. */
