@@ -16,8 +16,7 @@ import uuid
 from functools import partial
 from pathlib import Path
 
-import psutil
-
+from systest.clusters.owner import Owner
 from systest.clusters.reaper import reap, sign_in
 
 _PREFIX = "systest-run-"
@@ -37,15 +36,14 @@ class Belongings:
         self.run_id = uuid.uuid4().hex
         self.directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
         self._maker_pid = os.getpid()
-        created_s = psutil.Process().create_time()
-        owner = {"run_id": self.run_id, "pid": self._maker_pid, "created_s": created_s}
-        (self.directory / _OWNER).write_text(json.dumps(owner))
+        owner = Owner.this().label()
+        (self.directory / _OWNER).write_text(json.dumps({"run_id": self.run_id, "owner": owner}))
         self._reaper: subprocess.Popen[bytes] | None = None
         if reaper:
             self._reaper = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "systest.clusters.reaper"),
-                    *(str(self.directory), self.run_id, str(self._maker_pid), repr(created_s)),
+                    *(str(self.directory), self.run_id, owner),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -74,14 +72,9 @@ def remove_abandoned() -> None:
     """Ends what this user's owners left who are gone, and their reapers too."""
     for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
-            owner = json.loads((directory / _OWNER).read_text())
-            process = psutil.Process(owner["pid"])
-            is_owned = (
-                process.create_time() == owner["created_s"] and process.status() != psutil.STATUS_ZOMBIE
-            )
-        except psutil.NoSuchProcess:
-            is_owned = False
-        except (OSError, ValueError, KeyError, psutil.Error):
+            written = json.loads((directory / _OWNER).read_text())
+            is_abandoned = Owner.from_label(written["owner"]).is_gone()
+        except (OSError, ValueError, KeyError):
             continue  # just being made, or somebody else's
-        if not is_owned:
-            reap(directory, owner["run_id"])
+        if is_abandoned:
+            reap(directory, written["run_id"])

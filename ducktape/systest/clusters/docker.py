@@ -34,8 +34,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from systest.clusters import engine as docker
 from systest.clusters.belongings import Belongings
-from systest.clusters.docker_objects import Owner, labels, remove, remove_abandoned
+from systest.clusters.docker_objects import labels, remove, remove_abandoned
 from systest.clusters.engine import CommandFailed, Engine
+from systest.clusters.owner import Owner
 from systest.clusters.place import PlaceUnavailable, Say
 
 NODES = 5
@@ -91,7 +92,7 @@ class DockerNodes:
         with _belongings() as (belongings, engine):
             remove_abandoned(engine)
             image = self._built(engine, belongings.directory, say)
-            made = labels(belongings.run_id, Owner.of(os.getpid()))
+            made = labels(belongings.run_id, Owner.this())
             name = f"systest-{belongings.run_id[:12]}"
             network = self._network(engine, name, made)
             say(f"starting {self.nodes} nodes on {network}, Docker {found}")
@@ -267,7 +268,7 @@ def _belongings() -> Iterator[tuple[Belongings, Engine]]:
     """A directory of the run's own, and its hold on the engine; left, nothing is there any more."""
     belongings = Belongings(reaper=False)  # it would end the clients of the one below
     engine = Engine(belongings.run_id)
-    arguments = (str(belongings.directory), belongings.run_id, Owner.of(os.getpid()).label())
+    arguments = (str(belongings.directory), belongings.run_id, Owner.this().label())
     reaper = subprocess.Popen(
         [sys.executable, "-m", "systest.clusters.docker_reaper", *arguments],
         stdin=subprocess.DEVNULL,

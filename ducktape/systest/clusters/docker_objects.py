@@ -7,14 +7,10 @@ reaper could not, as after the machine went down.
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
-from dataclasses import dataclass
-from pathlib import Path
-
-import psutil
 
 from systest.clusters.engine import CommandFailed, Engine
+from systest.clusters.owner import Owner
 from systest.clusters.place import PlaceUnavailable
 
 _RUN_LABEL = "systest.run"
@@ -27,49 +23,6 @@ _KINDS = (
 )
 _SWEEPS_MAX = 20
 _SWEEP_S = 0.3
-_CLOCK_ADJUSTMENT_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The process that a run belongs to, and on which machine it is one."""
-
-    machine: str
-    pid: int
-    created_s: float
-
-    @classmethod
-    def of(cls, pid: int) -> Owner:
-        """A process of this machine. Raises psutil.NoSuchProcess."""
-        return cls(_this_machine(), pid, psutil.Process(pid).create_time())
-
-    @classmethod
-    def from_label(cls, text: str) -> Owner:
-        """Raises ValueError if it is none."""
-        machine, pid, created_s = text.rsplit(":", 2)
-        return cls(machine, int(pid), float(created_s))
-
-    def label(self) -> str:
-        return f"{self.machine}:{self.pid}:{self.created_s!r}"
-
-    def is_gone(self) -> bool:
-        """Whether it is known to run no more; of another machine's nothing is known."""
-        if self.machine != _this_machine():
-            return False
-        try:
-            process = psutil.Process(self.pid)
-            is_another = abs(process.create_time() - self.created_s) > _CLOCK_ADJUSTMENT_S
-            return is_another or process.status() == psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return True
-
-
-def _this_machine() -> str:
-    """Where a process's number means that process: a container may share its host's name, and not its numbers."""
-    try:
-        return f"{socket.gethostname()}/{Path('/proc/self/ns/pid').readlink()}"
-    except OSError:  # not Linux
-        return socket.gethostname()
 
 
 def labels(run_id: str, owner: Owner) -> tuple[str, ...]:

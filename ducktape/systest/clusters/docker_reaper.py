@@ -15,8 +15,9 @@ import sys
 import time
 from pathlib import Path
 
-from systest.clusters.docker_objects import Owner, remove
+from systest.clusters.docker_objects import remove
 from systest.clusters.engine import Engine
+from systest.clusters.owner import Owner
 from systest.clusters.place import PlaceUnavailable
 from systest.clusters.reaper import reap
 

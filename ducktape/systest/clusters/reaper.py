@@ -5,7 +5,7 @@ from its runner. The
 reaper is a process of its own session that watches the runner; once that is gone it kills them all, removes the
 directory and ends. While the runner lives it only looks. It touches nothing of any other run.
 
-    python -m systest.clusters.reaper DIRECTORY RUN_ID OWNER_PID OWNER_CREATED
+    python -m systest.clusters.reaper DIRECTORY RUN_ID OWNER
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from pathlib import Path
 
 import psutil
 
+from systest.clusters.owner import Owner, this_machine
+
 RUN_VARIABLE = "SYSTEST_RUN"
 """By this variable of its environment a process is known to belong to a run."""
 
 _LOOK_S = 0.5
 _SWEEPS_MAX = 50
 _SWEEP_S = 0.1
-_CLOCKS_APART_S = 0.1
 _SIGNED_IN = "fork-"
 _MODULE = "systest.clusters.reaper"
 
 
 def main(argv: list[str]) -> int:
-    directory, run_id, owner = Path(argv[0]), argv[1], _owner(int(argv[2]), float(argv[3]))
+    directory, run_id, owner = Path(argv[0]), argv[1], Owner.from_label(argv[2])
     known: set[psutil.Process] = set()
-    while owner is not None and owner.is_running() and owner.status() != psutil.STATUS_ZOMBIE:
-        if not directory.exists():
-            return 0  # the runner cleaned up itself
-        try:
-            known |= {process for process in owner.children(recursive=True) if not _is_reaper(process)}
-        except psutil.NoSuchProcess:
-            break
-        known = {process for process in known if process.is_running()}
-        time.sleep(_LOOK_S)
+    with contextlib.suppress(psutil.NoSuchProcess):  # it ends while it is looked at
+        process = psutil.Process(owner.pid)
+        while not owner.is_gone():
+            if not directory.exists():
+                return 0  # the runner cleaned up itself
+            known |= {child for child in process.children(recursive=True) if not _is_reaper(child)}
+            known = {child for child in known if child.is_running()}
+            time.sleep(_LOOK_S)
     reap(directory, run_id, known)
     return 0
 
@@ -71,16 +71,17 @@ def reap(directory: Path, run_id: str, known: Iterable[psutil.Process] = ()) -> 
 def sign_in(directory: Path) -> None:
     """This process belongs to the run of this directory, if that is still there."""
     with contextlib.suppress(OSError):
-        (directory / f"{_SIGNED_IN}{os.getpid()}").touch()
+        owner = Owner.this()
+        (directory / f"{_SIGNED_IN}{owner.pid}-{owner.began}").touch()
 
 
 def _signed_in(directory: Path) -> set[psutil.Process]:
     found = set()
     for file in directory.glob(f"{_SIGNED_IN}*"):
-        with contextlib.suppress(psutil.Error, OSError):
-            process = psutil.Process(int(file.name.removeprefix(_SIGNED_IN)))
-            # One that began later has the pid of one that is gone.
-            if process.create_time() <= file.stat().st_mtime + _CLOCKS_APART_S:
+        pid, began = map(int, file.name.removeprefix(_SIGNED_IN).split("-"))
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            if not Owner(this_machine(), pid, began).is_gone():
                 found.add(process)
     return found
 
@@ -91,14 +92,6 @@ def _is_reaper(process: psutil.Process) -> bool:
         return _MODULE in process.cmdline()
     except psutil.Error:  # gone meanwhile
         return False
-
-
-def _owner(pid: int, created_s: float) -> psutil.Process | None:
-    try:
-        process = psutil.Process(pid)
-        return process if abs(process.create_time() - created_s) < 1.0 else None
-    except psutil.NoSuchProcess:
-        return None
 
 
 def marked(variable: str, value: str) -> set[psutil.Process]:

@@ -19,7 +19,7 @@ from ducktape.tests.test import Test
 
 from clusters.started import END_LIMIT_S, ONE_NODE, THREE_NODES, Run, rounds
 from systest.clusters import engine
-from systest.clusters.docker_objects import Owner
+from systest.clusters.owner import Owner
 
 BUILD_LIMIT_S = 1_200.0
 MOMENTS = {"build": "building the node image", "start": "starting 3 nodes", "test": "broker: "}

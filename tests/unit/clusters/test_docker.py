@@ -15,7 +15,6 @@ import pytest
 
 from systest.cli.run import _without_place
 from systest.clusters import docker
-from systest.clusters.docker_objects import Owner
 from systest.clusters.engine import CommandFailed, Engine
 
 ROOT = Path(__file__).parents[3]
@@ -123,35 +122,6 @@ def test_driver__gets_the_users_arguments_without_the_place(place: list[str]) ->
     assert _without_place(given) == [
         *("--strategies", "sync", "tests/ducktape/delivery", "--max-parallel", "2"),
     ]
-
-
-# Whose it is
-
-
-def test_owner__is_known_by_its_label() -> None:
-    this = Owner.of(os.getpid())
-    assert Owner.from_label(this.label()) == this
-
-
-def test_owner__that_runs__is_not_gone() -> None:
-    assert not Owner.of(os.getpid()).is_gone()
-
-
-def test_owner__that_ended__is_gone() -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        owner = Owner.of(process.pid)
-        assert not owner.is_gone()
-        process.communicate(b"\n")
-    assert owner.is_gone()
-
-
-def test_owner__whose_number_another_process_has__is_gone() -> None:
-    this = Owner.of(os.getpid())
-    assert Owner(this.machine, this.pid, this.created_s - 10).is_gone()
-
-
-def test_owner__on_another_machine__is_nobody_elses_business() -> None:
-    assert not Owner("elsewhere", 999_999, 0.0).is_gone()
 
 
 # Without an engine
