@@ -148,9 +148,9 @@ def _run_in_docker(args: argparse.Namespace, rest: argparse.Namespace) -> int:
         raise ValueError(
             "the embedded broker serves the processes of its own machine only; use --cluster local"
         )
-    results = Path(rest.results_root).resolve()
-    results.mkdir(parents=True, exist_ok=True)
-    read = tuple(Path(file) for file in (options.client_config, options.gates) if file)
+    results = Path(rest.results_root)
+    results.resolve().mkdir(parents=True, exist_ok=True)
+    read = tuple(Path(file) for file in (args.client_config, args.gates) if file)
     for file in read:
         if not file.is_file():
             raise ValueError(f"there is no file {file}")

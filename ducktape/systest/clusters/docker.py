@@ -62,7 +62,7 @@ _TIDY_UP_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What the driver sees of this machine beside the checkout, each at its own path."""
+    """What the driver sees of this machine beside the checkout, each at the path by which it was named."""
 
     written: tuple[Path, ...] = ()
     read: tuple[Path, ...] = ()
@@ -228,18 +228,27 @@ def node_command(
 def mount_arguments(directory: Path, files: Files) -> list[str]:
     """The arguments that give the driver its files: the run's own, the checkout, and what the user named."""
     here = Path.cwd()
-    mounts = [f"type=bind,source={directory},target={_INSIDE},readonly", _at_its_path(here)]
-    for path in files.written:
-        if not path.is_relative_to(here):
-            mounts.append(_at_its_path(path))
-    for path in files.read:
-        if not path.is_relative_to(here):
-            mounts.append(f"{_at_its_path(path)},readonly")
+    mounts = [
+        f"type=bind,source={directory},target={_INSIDE},readonly",
+        f"type=bind,source={here},target={here}",
+        *(_mount(path) for path in files.written if not _is_below(here, path)),
+        *(f"{_mount(path)},readonly" for path in files.read if not _is_below(here, path)),
+    ]
     return [*("--workdir", str(here)), *(word for mount in mounts for word in ("--mount", mount))]
 
 
-def _at_its_path(path: Path) -> str:
-    return f"type=bind,source={path},target={path}"
+def _mount(path: Path) -> str:
+    """The driver has the user's arguments, and this machine's symbolic links only where they are in the checkout."""
+    return f"type=bind,source={path.resolve()},target={_named(path)}"
+
+
+def _is_below(directory: Path, path: Path) -> bool:
+    """By its name and in truth."""
+    return _named(path).is_relative_to(directory) and path.resolve().is_relative_to(directory)
+
+
+def _named(path: Path) -> Path:
+    return Path(os.path.normpath(path.absolute()))
 
 
 def _identity(engine: Engine) -> list[str]:

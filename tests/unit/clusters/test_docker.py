@@ -114,6 +114,28 @@ def test_driver__sees_the_checkout_and_what_lies_outside_at_its_own_path(
     ]
 
 
+def test_driver__sees_what_is_named_by_a_symbolic_link_under_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout, elsewhere = tmp_path / "checkout", tmp_path / "elsewhere"
+    for directory in (checkout, elsewhere):
+        directory.mkdir()
+    (tmp_path / "link").symlink_to(elsewhere)  # as macOS has /tmp
+    (tmp_path / "same").symlink_to(checkout)
+    (checkout / "results").symlink_to(elsewhere)
+    monkeypatch.chdir(checkout)
+    files = docker.Files(
+        written=(tmp_path / "link/results", tmp_path / "same/new", Path("results"), Path("new")),
+        read=(Path("../link/gates.yml"), Path("gates.yml")),
+    )
+    assert docker.mount_arguments(tmp_path, files)[7::2] == [
+        f"type=bind,source={elsewhere}/results,target={tmp_path}/link/results",
+        f"type=bind,source={checkout}/new,target={tmp_path}/same/new",
+        f"type=bind,source={elsewhere},target={checkout}/results",
+        f"type=bind,source={elsewhere}/gates.yml,target={tmp_path}/link/gates.yml,readonly",
+    ]
+
+
 @pytest.mark.parametrize(
     "place", [["--cluster", "docker", "--nodes", "5"], ["--cluster=docker", "--nodes=5"]]
 )
