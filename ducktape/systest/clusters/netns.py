@@ -19,7 +19,6 @@ import json
 import os
 import platform
 import random
-import shlex
 import shutil
 import socket
 import subprocess
@@ -31,6 +30,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from systest.clusters.belongings import Belongings
+from systest.clusters.bounded import TIMED_OUT_STATUS
 from systest.clusters.place import SSH_CLUSTER, Opened, Place, PlaceUnavailable, Say
 from systest.clusters.reaper import RUN_VARIABLE
 from systest.distribution.cache import cache_root
@@ -40,11 +40,11 @@ _ADDRESSES = IPv4Network("198.18.0.0/17")
 _LEASE_ATTEMPTS = 100
 _COMMAND_LIMIT_S = 20.0
 _UP_LIMIT_S = 20.0
-_GONE_LIMIT_S = 5.0
 _POLL_S = 0.02
 _PROVISION = Path("ducktape/provision.sh")
 _PACKAGES_LIMIT_S = 600.0
 _TOOLS = ("ip", "unshare", "nsenter", "sshd", "ssh-keygen")
+_UNSHARE_NODE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 _PASSED_ON = ("PATH", "JAVA_HOME", "KAFKA_HOME")
 
 # The node's first process: it brings its sshd up, and then only sees to it that no dead process stays.
@@ -100,7 +100,10 @@ class NetnsNodes(Place):
             raise PlaceUnavailable(reason)
         belongings = Belongings()
         try:
-            file = _bring_up(self.nodes, belongings)
+            try:
+                file = _bring_up(self.nodes, belongings)
+            except OSError as error:
+                raise PlaceUnavailable(f"nodes in network namespaces did not come up ({error})") from error
             yield Opened(("--cluster", SSH_CLUSTER, "--cluster-file", str(file)))
         finally:
             belongings.close()
@@ -117,7 +120,7 @@ def why_not() -> str | None:
             f"nodes in network namespaces need {', '.join(lacking)}; run {_PROVISION} system "
             "(Debian: apt-get install openssh-server iproute2 util-linux)"
         )
-    tried = _run(["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "true"])
+    tried = _run([*_UNSHARE_NODE, "true"])
     if tried.returncode != 0:
         return f"the system allows no new namespaces, not even root's ({tried.stderr.strip()}); use --cluster local"
     return None
@@ -150,8 +153,8 @@ def _bring_up(count: int, belongings: Belongings) -> Path:
     """Makes the nodes; returns the cluster file that lists them."""
     here = belongings.directory
     environment = {**os.environ, RUN_VARIABLE: belongings.run_id}
-    hub = _spawn(["unshare", "--net", "sleep", "infinity"], environment)
-    _await_namespace(hub)
+    hub = _spawn(["unshare", "--net", "sleep", "infinity"], environment, here / "hub.log")
+    _await_namespace("the bridge's namespace", hub, here / "hub.log")
     network = _lease(hub.pid)
     _make_key(here / "key")
     nodes = []
@@ -159,26 +162,30 @@ def _bring_up(count: int, belongings: Belongings) -> Path:
     for number, address in zip(range(1, count + 1), list(network.hosts())[1:], strict=False):
         node = Node(f"netns{number}", str(address), here / f"netns{number}")
         _furnish(node, (here / "key.pub").read_text("utf-8"))
-        own = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         init = ["sh", "-c", _INIT, "init", str(node.directory), str(_path_of("sshd"))]
-        process = _spawn([*own, *init], environment)
-        _await_namespace(process)
-        _configure(hub.pid, [f"link add name {node.name} type veth peer name eth0 netns {process.pid}"])
-        _configure(
-            process.pid,
-            [
-                "link set lo up",
-                f"address add {address}/{network.prefixlen} dev eth0",
-                "link set eth0 up",
-            ],
-        )
+        process = _spawn([*_UNSHARE_NODE, *init], environment, node.directory / "init.log")
+        _await_namespace(node.name, process, node.directory / "init.log")
+        try:
+            _configure(hub.pid, [f"link add name {node.name} type veth peer name eth0 netns {process.pid}"])
+            _configure(
+                process.pid,
+                [
+                    "link set lo up",
+                    f"address add {address}/{network.prefixlen} dev eth0",
+                    "link set eth0 up",
+                ],
+            )
+        finally:
+            _check_alive(
+                node.name, process, node.directory / "init.log"
+            )  # its end, if it has come, is the reason
         cables += [f"link set {node.name} master bridge", f"link set {node.name} up"]
-        nodes.append(node)
+        nodes.append((node, process))
     _configure(hub.pid, [*cables, "link set driver master bridge", "link set driver up"])
-    for node in nodes:
-        _await_sshd(node)
+    for node, process in nodes:
+        _await_sshd(node, process)
     file = here / "cluster.json"
-    file.write_text(json.dumps({"nodes": [_entry(node, here / "key") for node in nodes]}, indent=1))
+    file.write_text(json.dumps({"nodes": [_entry(node, here / "key") for node, _ in nodes]}, indent=1))
     return file
 
 
@@ -262,55 +269,73 @@ def _configure(pid: int, lines: Sequence[str]) -> None:
     _check(_run(enter, "".join(f"{line}\n" for line in lines)))
 
 
-def _spawn(command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        list(command),
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def _spawn(command: Sequence[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as complaints:
+        return subprocess.Popen(
+            list(command),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=complaints,
+            start_new_session=True,
+        )
 
 
-def _await_namespace(process: subprocess.Popen[bytes]) -> None:
+def _await_namespace(name: str, process: subprocess.Popen[bytes], log: Path) -> None:
     ours = Path("/proc/self/ns/net").readlink()
     deadline_s = time.monotonic() + _UP_LIMIT_S
-    while Path(f"/proc/{process.pid}/ns/net").readlink() == ours:
-        if process.poll() is not None or time.monotonic() > deadline_s:
-            raise PlaceUnavailable(f"{shlex.join(process.args)[:80]} made no namespace")  # type: ignore[arg-type]
+    while True:
+        _check_alive(name, process, log)
+        with contextlib.suppress(FileNotFoundError):  # it is just ending
+            if Path(f"/proc/{process.pid}/ns/net").readlink() != ours:
+                return
+        if time.monotonic() > deadline_s:
+            raise PlaceUnavailable(f"{name} is not there after {_UP_LIMIT_S:.0f} s; {_last_words(log)}")
         time.sleep(_POLL_S)
 
 
-def _await_sshd(node: Node) -> None:
+def _await_sshd(node: Node, process: subprocess.Popen[bytes]) -> None:
     deadline_s = time.monotonic() + _UP_LIMIT_S
     while True:
-        try:
-            with socket.create_connection((node.address, 22), timeout=1.0) as connection:
-                if connection.recv(4) == b"SSH-":
-                    return
-        except OSError:
-            pass
+        _check_alive(node.name, process, node.directory / "init.log")
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((node.address, 22), timeout=1.0) as connection,
+        ):
+            if connection.recv(4) == b"SSH-":
+                return
         if time.monotonic() > deadline_s:
-            log = (node.directory / "sshd.log").read_text("utf-8", errors="replace").strip().splitlines()
-            said = log[-1] if log else "nothing"
-            raise PlaceUnavailable(
-                f"the sshd of {node.name} is not up after {_UP_LIMIT_S:.0f} s; it said: {said}"
-            )
+            said = _last_words(node.directory / "sshd.log")
+            raise PlaceUnavailable(f"the sshd of {node.name} is not up after {_UP_LIMIT_S:.0f} s; {said}")
         time.sleep(_POLL_S)
+
+
+def _check_alive(name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    if process.poll() is not None:
+        raise PlaceUnavailable(f"{name} ended as it came up; {_last_words(log)}")
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text("utf-8", errors="replace").splitlines() if log.exists() else []
+    return f"it said: {lines[-1].strip() if lines else 'nothing'}"
 
 
 def _run(command: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
+    """A command's end; that it did not end in time is one of its failures."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    return subprocess.run(
-        list(command),
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=_COMMAND_LIMIT_S,
-        check=False,
-        env={**os.environ, "PATH": path},
-    )
+    try:
+        return subprocess.run(
+            list(command),
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=_COMMAND_LIMIT_S,
+            check=False,
+            env={**os.environ, "PATH": path},
+        )
+    except subprocess.TimeoutExpired:
+        said = f"it had not ended after {_COMMAND_LIMIT_S:.0f} s"
+        return subprocess.CompletedProcess(list(command), TIMED_OUT_STATUS, "", said)
 
 
 def _check(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:

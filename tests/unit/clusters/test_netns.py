@@ -1,0 +1,65 @@
+"""Nodes in network namespaces that do not come up: a sentence with the reason, and nothing that is left."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from systest.clusters import netns
+from systest.clusters.place import PlaceUnavailable
+
+# Nodes end with what they belong to, and nobody waits for them one by one.
+pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+needs_nodes = pytest.mark.skipif(netns.why_not() is not None, reason=netns.why_not() or "")
+
+
+@needs_nodes
+@pytest.mark.parametrize("moment", ["at once", "in a moment", "after its sshd"])
+def test_nodes__whose_first_process_ends__are_told_with_its_last_words(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {"at once": "", "in a moment": "sleep 0.1", "after its sshd": netns._INIT.partition("while")[0]}
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(netns, "_INIT", f"{before[moment]}\necho bad luck >&2\nexit 3")
+    with (
+        pytest.raises(PlaceUnavailable, match=r"^netns1 ended as it came up; it said: bad luck$"),
+        netns.NetnsNodes(1).opened(print),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_nodes
+def test_nodes__whose_sshd_ends__are_told_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(netns, "_UP_LIMIT_S", 1.0)
+    monkeypatch.setattr(netns, "_SSHD_CONFIG", "NoSuchOption {directory} {environment}\n")
+    with (
+        pytest.raises(
+            PlaceUnavailable, match=r"the sshd of netns1 is not up after 1 s; .* bad configuration"
+        ),
+        netns.NetnsNodes(1).opened(print),
+    ):
+        pass
+
+
+def test_process__that_ended_before_it_was_looked_at__is_told_with_its_last_words(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = netns._spawn(["sh", "-c", "echo no room >&2; exit 1"], {}, log)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(PlaceUnavailable, match="netns1 ended as it came up; it said: no room"):
+        netns._await_namespace("netns1", process, log)
+
+
+@needs_nodes
+def test_namespaces__that_take_too_long__are_told_as_any_other_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(netns, "_UNSHARE_NODE", ("sh", "-c", "exec sleep 10"))
+    monkeypatch.setattr(netns, "_COMMAND_LIMIT_S", 0.2)
+    assert "no new namespaces, not even root's (it had not ended after 0 s)" in str(netns.why_not())
