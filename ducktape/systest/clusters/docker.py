@@ -58,6 +58,7 @@ _PULL_LIMIT_S = 600.0
 _NODE_LIMIT_S = 60.0
 _POLL_S = 0.1
 _TIDY_UP_S = 20.0
+_REAPER_END_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +294,11 @@ def _belongings() -> Iterator[tuple[Belongings, Engine]]:
                 remove(engine)
             finally:
                 belongings.close()
-                reaper.wait()
+                try:
+                    reaper.wait(_REAPER_END_S)
+                except subprocess.TimeoutExpired:
+                    reaper.kill()
+                    reaper.wait()
 
 
 @contextlib.contextmanager

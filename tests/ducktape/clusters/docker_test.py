@@ -91,6 +91,7 @@ class DockerRun(Run):
     STARTED_LIMIT_S = BUILD_LIMIT_S
 
     def __enter__(self) -> DockerRun:
+        self._volumes = _listed("volume", "ls") if self.why_not() is None else set()
         super().__enter__()
         self._owner = Owner.of(self.process.pid)
         return self
@@ -106,19 +107,18 @@ class DockerRun(Run):
         return super().end(limit_s)
 
     def leftovers(self) -> list[str]:
-        return [*super().leftovers(), *self._objects()]
+        mine = ("--filter", f"label=systest.owner={self._owner.label()}")
+        return [
+            *super().leftovers(),
+            *(f"container {identity}" for identity in _listed("ps", "--all", *mine)),
+            *(f"network {identity}" for identity in _listed("network", "ls", *mine)),
+            # An image's volumes carry no label.
+            *(f"volume {identity}" for identity in _listed("volume", "ls") - self._volumes),
+        ]
 
-    def _objects(self) -> list[str]:
-        """What the engine has that carries the run's label."""
-        label = f"label=systest.owner={self._owner.label()}"
-        found = []
-        for kind in (("ps", "--all"), ("network", "ls"), ("volume", "ls")):
-            listed = subprocess.run(
-                ["docker", *kind, "--quiet", "--filter", label],
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=END_LIMIT_S,
-            )
-            found += [f"docker {kind[0]} {identity}" for identity in listed.stdout.split()]
-        return found
+
+def _listed(*kind: str) -> set[str]:
+    """What Docker's engine has of a kind."""
+    command = ["docker", *kind, "--quiet"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=END_LIMIT_S)
+    return set(listed.stdout.split())

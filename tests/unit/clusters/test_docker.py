@@ -8,17 +8,22 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from systest.cli.run import _without_place
-from systest.clusters import docker
+from systest.clusters import docker, docker_objects
 from systest.clusters.engine import CommandFailed, Engine
+from systest.clusters.owner import Owner
+from systest.clusters.place import PlaceUnavailable
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 60.0
+REMOVAL_LIMIT_S = 30.0
 RANGE = ipaddress.IPv4Network("198.19.0.0/16")
 needs_client = pytest.mark.skipif(shutil.which("docker") is None, reason="there is no docker command here")
 
@@ -144,6 +149,69 @@ def test_driver__gets_the_users_arguments_without_the_place(place: list[str]) ->
     assert _without_place(given) == [
         *("--strategies", "sync", "tests/ducktape/delivery", "--max-parallel", "2"),
     ]
+
+
+# Tidying up
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes a script Docker's client: engines that get stuck, or hold on to things, can't be had to order."""
+
+    def is_script(script: str) -> None:
+        file = tmp_path / "docker"
+        file.write_text(f"#!/bin/sh\n{script}\n")
+        file.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    return is_script
+
+
+@pytest.mark.parametrize("rm", ["exit 1", "exec sleep 60"], ids=["is refused", "hangs"])
+def test_removal__that_does_not_come_about__ends_in_time_and_says_what_is_left(
+    rm: str, client: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client(
+        f'case "$1" in ps) echo 1f2e; echo 3d4c ;; network) [ "$2" = rm ] || echo 5b6a ;; rm) {rm} ;; esac'
+    )
+    monkeypatch.setattr(docker_objects, "_LIMIT_S", 1.0)
+    began_s = time.monotonic()
+    with pytest.raises(PlaceUnavailable) as raised:
+        docker_objects.remove(Engine("run"))
+    assert time.monotonic() - began_s < REMOVAL_LIMIT_S
+    assert "still has container 1f2e, container 3d4c, network 5b6a; see docker ps" in str(raised.value)
+    assert str(raised.value).endswith("--filter label=systest.run=run")
+
+
+def test_removal__of_what_is_there__asks_once_for_each_kind(
+    client: Callable[[str], None], tmp_path: Path
+) -> None:
+    client(
+        f'cd {tmp_path}; echo "$@" >>asked\n'
+        'case "$1" in ps) [ -e gone ] || echo 1f2e 3d4c ;; rm) touch gone ;; esac'
+    )
+    docker_objects.remove(Engine("run"))
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert [line for line in asked if " rm" in f" {line}"] == ["rm --force --volumes 1f2e 3d4c"]
+
+
+def test_abandoned__unless_its_owner_is_known_to_be_gone__stays(
+    client: Callable[[str], None], tmp_path: Path
+) -> None:
+    this = Owner.this()
+    owners = ("host/pid:[1]:7:1700000000.25", Owner("elsewhere", 7, 8).label(), this.label(), "")
+    listed = "; ".join(f"echo alive {owner!r}" for owner in owners)
+    gone = replace(this, began=this.began - 10_000).label()
+    client(
+        f'cd {tmp_path}; echo "$@" >>asked\n'
+        f'case "$*" in *--format*) {listed}; echo dead {gone!r} ;;'
+        " ps*) [ -e gone ] || echo 1f2e ;; rm*) touch gone ;; esac"
+    )
+    docker_objects.remove_abandoned(Engine("run"))
+    asked = (tmp_path / "asked").read_text()
+    assert "rm --force --volumes 1f2e" in asked
+    assert "label=systest.run=dead" in asked
+    assert "alive" not in asked
 
 
 # Without an engine
