@@ -114,6 +114,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Exit status: 0 only if every test passed and so every check held; 2 for input that can't be run."""
+    try:
+        return _run_somewhere(args)
+    except KeyboardInterrupt:
+        say("run_ducktape: ended by Ctrl-C")
+        return 128 + signal.SIGINT
+
+
+def _run_somewhere(args: argparse.Namespace) -> int:
     rest = create_ducktape_parser().parse_args(args.rest)
     with contextlib.ExitStack() as stack:
         # ducktape's runner has a handler of its own; before it is there, what was opened must be left in order too.
@@ -155,11 +163,7 @@ def _run_in_docker(args: argparse.Namespace, rest: argparse.Namespace) -> int:
         if not file.is_file():
             raise ValueError(f"there is no file {file}")
     files = docker.Files(written=(results,), read=read)
-    try:
-        return nodes.run(_without_place(args.given), files, say)
-    except KeyboardInterrupt:
-        say("run_ducktape: ended by Ctrl-C")
-        return 128 + signal.SIGINT
+    return nodes.run(_without_place(args.given), files, say)
 
 
 def _without_place(arguments: Sequence[str]) -> list[str]:

@@ -53,6 +53,24 @@ def test_run__killed_at_work__leaves_no_process_and_no_directory(
     assert_nothing_left(run, tmp_path)
 
 
+def test_run__ctrl_c_before_the_first_test__ends_in_a_sentence(tmp_path: Path) -> None:
+    """In the middle of what comes before: a cluster class of the user's that takes its time."""
+    (tmp_path / "slow.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(60)\n")
+    with subprocess.Popen(
+        [sys.executable, "-m", "systest", "run", "--cluster", "slow.Cluster"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{tmp_path}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "loading\n"
+        run.send_signal(signal.SIGINT)
+        assert run.wait(GONE_LIMIT_S) == 128 + signal.SIGINT
+        assert words_of(run) == ["run_ducktape: ended by Ctrl-C"]
+
+
 def test_run__ctrl_c_at_work__leaves_no_process_and_no_directory(
     run: subprocess.Popen[str], tmp_path: Path
 ) -> None:
