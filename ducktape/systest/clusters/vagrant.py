@@ -42,7 +42,7 @@ class VagrantMachines(Place):
                 raise PlaceUnavailable(
                     f"the machine {name} is {state.replace('_', ' ')}; run first: cd {DIRECTORY} && vagrant up"
                 )
-        entries = cluster_file(_vagrant("ssh-config"), addresses(_settings(), len(states)))
+        entries = cluster_file(_vagrant("ssh-config"), addresses(settings(DIRECTORY), len(states)))
         CLUSTER_FILE.write_text(json.dumps(entries, indent=2) + "\n", "utf-8")
         with SshAccounts(CLUSTER_FILE).opened(say) as opened:
             yield opened
@@ -75,17 +75,31 @@ def cluster_file(ssh_config: str, addresses: Mapping[str, str]) -> dict[str, obj
     return {"nodes": nodes}
 
 
-def addresses(settings: Mapping[str, object], count: int) -> dict[str, str]:
+def addresses(described: Mapping[str, object], count: int) -> dict[str, str]:
     """Each machine's address in the network that they share, as the Vagrantfile gives it."""
-    first = ipaddress.IPv4Network(str(settings["network"])).network_address + _FIRST_HOST
+    first = ipaddress.IPv4Network(str(described["network"])).network_address + _FIRST_HOST
     return {f"node{number}": str(first + number - 1) for number in range(1, count + 1)}
 
 
-def _settings() -> dict[str, object]:
+def settings(directory: Path) -> dict[str, object]:
+    """What describes the machines, as the Vagrantfile reads it. Raises PlaceUnavailable if that can't be."""
     merged: dict[str, object] = {}
-    for name in _SETTINGS:
-        if (file := DIRECTORY / name).exists():
-            merged |= yaml.safe_load(file.read_text("utf-8"))
+    for file in (directory / name for name in _SETTINGS):
+        if not file.exists():
+            continue
+        try:
+            content = yaml.safe_load(file.read_text("utf-8"))
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = "" if mark is None else f" in line {mark.line + 1}"
+            raise PlaceUnavailable(f"{file} is not YAML{where}; write lines like `count: 3`") from error
+        match content:
+            case dict():
+                merged |= content
+            case None:  # all of it may be comments
+                pass
+            case _:
+                raise PlaceUnavailable(f"{file} has no settings; write lines like `count: 3`")
     return merged
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from systest.clusters import vagrant
+from systest.clusters.place import PlaceUnavailable
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 120.0
@@ -56,6 +57,35 @@ def test_addresses__are_those_that_the_vagrantfile_gives() -> None:
         "node1": "192.168.56.11",
         "node2": "192.168.56.12",
     }
+
+
+@pytest.mark.parametrize(
+    ("own", "count"),
+    [(None, 5), ("", 5), ("# count: 2\n", 5), ("count: 2\n", 2)],
+    ids=["none", "empty", "comments", "two"],
+)
+def test_settings__of_ones_own__come_before_those_of_the_checkout(
+    own: str | None, count: int, tmp_path: Path
+) -> None:
+    shutil.copy(ROOT / "vagrant/machines.yaml", tmp_path)
+    if own is not None:
+        (tmp_path / "machines.local.yaml").write_text(own)
+    settings = vagrant.settings(tmp_path)
+    assert settings["count"] == count
+    assert "network" in settings
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ("cpus: 2\ncount: [\n", r"machines.local.yaml is not YAML in line 3"),
+        ("count\n", r"machines.local.yaml has no settings; write lines like `count: 3`"),
+    ],
+)
+def test_settings__that_are_none__are_named_with_the_file(own: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "machines.local.yaml").write_text(own)
+    with pytest.raises(PlaceUnavailable, match=words):
+        vagrant.settings(tmp_path)
 
 
 def test_cluster_file__has_vagrants_way_in_and_the_shared_networks_addresses() -> None:
@@ -147,12 +177,13 @@ def test_vagrantfile__of_a_script_that_is_gone__is_seen_through(tmp_path: Path) 
 
 
 @needs_vagrant
-def test_machines__by_ones_own_settings__are_so_many(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("own", "count"), [("count: 2\n", 2), ("# count: 2\n", 5)], ids=["two", "comments"])
+def test_machines__by_ones_own_settings__are_so_many(own: str, count: int, tmp_path: Path) -> None:
     (tmp_path / "ducktape").mkdir()
     shutil.copy(ROOT / "ducktape" / "provision.sh", tmp_path / "ducktape")
     shutil.copytree(ROOT / "vagrant", tmp_path / "vagrant")
-    (tmp_path / "vagrant" / "machines.local.yaml").write_text("count: 2\n")
+    (tmp_path / "vagrant" / "machines.local.yaml").write_text(own)
     done = validated(tmp_path / "vagrant" / "Vagrantfile", tmp_path / "home")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "node2" in done.stdout
-    assert "node3" not in done.stdout
+    assert f"node{count}" in done.stdout
+    assert f"node{count + 1}" not in done.stdout
