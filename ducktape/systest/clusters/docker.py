@@ -37,13 +37,12 @@ from systest.clusters.belongings import Belongings
 from systest.clusters.docker_objects import labels, remove, remove_abandoned
 from systest.clusters.engine import CommandFailed, Engine
 from systest.clusters.owner import Owner
-from systest.clusters.place import PlaceUnavailable, Say
+from systest.clusters.place import NODES_MAX, PlaceUnavailable, Say
 
 NODES = 5
 BASE_VARIABLE = "SYSTEST_DOCKER_BASE"
 SUBNET_VARIABLE = "SYSTEST_DOCKER_SUBNET"
 
-_NODES_MAX = 250
 _IMAGE = "systest-node"
 _DOCKERFILE = "docker/Dockerfile"
 _SUBNET = "198.19.0.0/16"
@@ -163,9 +162,9 @@ class DockerNodes:
 def nodes_wanted(nodes: int | None, environ: Mapping[str, str] = os.environ) -> DockerNodes:
     """What the user chose by `--nodes` and the environment. Raises ValueError for what can't be."""
     nodes = NODES if nodes is None else nodes
-    if not 1 <= nodes <= _NODES_MAX:
+    if not 1 <= nodes <= NODES_MAX:
         raise ValueError(
-            f"a cluster of containers can't have {nodes} nodes; choose --nodes from 1 to {_NODES_MAX}"
+            f"a cluster of containers can't have {nodes} nodes; choose --nodes from 1 to {NODES_MAX}"
         )
     text = environ.get(SUBNET_VARIABLE) or _SUBNET
     try:

@@ -23,10 +23,8 @@ from ducktape.cluster.node_container import NodeContainer
 
 from systest.clusters.account import LocalAccount
 from systest.clusters.belongings import Belongings
+from systest.clusters.place import NODES_MAX
 
-__all__ = ["LocalAccount", "LocalCluster"]
-
-_NODES_MAX = 250
 _LEASE_PORT = 18_990
 _LEASE_ATTEMPTS = 1_000
 
@@ -52,8 +50,8 @@ class LocalCluster(Cluster):  # type: ignore[misc]  # ducktape has no types
         del ducktape_arguments
         if cluster_file is not None:
             num_nodes = json.loads(Path(cluster_file).read_text("utf-8"))["num_nodes"]
-        if not 1 <= num_nodes <= _NODES_MAX:
-            raise ValueError(f"a local cluster can't have {num_nodes} nodes; choose 1 to {_NODES_MAX}")
+        if not 1 <= num_nodes <= NODES_MAX:
+            raise ValueError(f"a local cluster can't have {num_nodes} nodes; choose 1 to {NODES_MAX}")
         self._belongings = Belongings()
         self.directory = self._belongings.directory
         self._lease, addresses = _lease(num_nodes) if address is None else (None, [address] * num_nodes)

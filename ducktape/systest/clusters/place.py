@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
+
+from systest.clusters.belongings import Belongings
 
 Say = Callable[[str], None]
 
@@ -60,9 +61,7 @@ class Place(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClusterClass(Place):
-    """A ducktape cluster class that needs nothing around it."""
-
-    is_local = shares_files = True  # or nobody can say
+    """A ducktape cluster class, which makes its own nodes; nobody can say where."""
 
     path: str
 
@@ -74,19 +73,25 @@ class ClusterClass(Place):
 
 @dataclass(frozen=True, slots=True)
 class LocalNodes(Place):
-    """So many nodes on this machine."""
+    """Nodes on this machine, so many, or None for as many as there usually are."""
 
     is_local = shares_files = True
 
-    nodes: int
+    nodes: int | None = None
 
     @contextlib.contextmanager
     def opened(self, say: Say) -> Iterator[Opened]:
         del say
-        with tempfile.NamedTemporaryFile("w", prefix="systest-cluster-", suffix=".json") as file:
-            json.dump({"num_nodes": self.nodes}, file)
-            file.flush()
-            yield Opened(("--cluster", LOCAL_CLUSTER, "--cluster-file", file.name))
+        if self.nodes is None:
+            yield Opened(("--cluster", LOCAL_CLUSTER))
+            return
+        belongings = Belongings()
+        try:
+            file = belongings.directory / "cluster.json"
+            file.write_text(json.dumps({"num_nodes": self.nodes}))
+            yield Opened(("--cluster", LOCAL_CLUSTER, "--cluster-file", str(file)))
+        finally:
+            belongings.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +127,23 @@ def place_named(where: str, nodes: int | None = None) -> Place:
     if nodes is not None and not 1 <= nodes <= NODES_MAX:
         raise ValueError(f"a cluster can't have {nodes} nodes; choose --nodes from 1 to {NODES_MAX}")
     if where == "local":
-        return ClusterClass(LOCAL_CLUSTER) if nodes is None else LocalNodes(nodes)
+        return LocalNodes(nodes)
     if where == "netns":
         from systest.clusters.netns import NetnsNodes
 
         return NetnsNodes() if nodes is None else NetnsNodes(nodes)
-    if where == "vagrant" and nodes is None:
+    place = _place_with_nodes(where)
+    if nodes is not None:
+        raise ValueError(f"{where} has nodes of its own; leave out --nodes")
+    return place
+
+
+def _place_with_nodes(where: str) -> Place:
+    """One that makes none for a run. Raises ValueError if there is no such place."""
+    if where == "vagrant":
         from systest.clusters.vagrant import VagrantMachines
 
         return VagrantMachines()
-    if nodes is not None:
-        raise ValueError(f"{where} has nodes of its own; leave out --nodes")
     if Path(where).is_file():
         return SshAccounts(Path(where))
     module, _, name = where.rpartition(".")
@@ -141,6 +152,6 @@ def place_named(where: str, nodes: int | None = None) -> Place:
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
             f"unknown cluster {where!r} ({error}); choose local, netns, docker, vagrant, a JSON file of ssh accounts, "
-            f"or a class such as {LOCAL_CLUSTER}"
+            "or a class such as my.module.MyCluster"
         ) from error
     return ClusterClass(where)

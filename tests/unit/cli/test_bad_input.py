@@ -41,6 +41,7 @@ def sentence_of(capfd: pytest.CaptureFixture[str], *arguments: str, command: str
         (["--cluster", "nowhere"], "unknown cluster 'nowhere'"),
         (["--cluster", "no.such.Cluster"], "No module named 'no'"),
         (["--cluster", "accounts.json"], "a JSON file of ssh accounts"),
+        (["--cluster", "netsn", "--nodes", "3"], "unknown cluster 'netsn'"),
         (["--nodes", "0"], "a cluster can't have 0 nodes; choose --nodes from 1 to 250"),
         (["--nodes", "251", "--cluster", "netns"], "a cluster can't have 251 nodes"),
         (
@@ -49,6 +50,10 @@ def sentence_of(capfd: pytest.CaptureFixture[str], *arguments: str, command: str
         ),
         (
             ["--cluster", "netns", "--broker", "embedded"],
+            "the embedded broker serves the processes of its own machine",
+        ),
+        (
+            ["--cluster", "systest.clusters.ssh.SshCluster", "--broker", "embedded"],
             "the embedded broker serves the processes of its own machine",
         ),
         (

@@ -29,7 +29,10 @@ def run(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.P
     A test may give it a command that becomes it.
     """
     before = getattr(request, "param", ())
-    arguments = ["--broker", "embedded", "--strategies", "sync", "--duration", "20", "--results-root"]
+    arguments = [
+        *("--nodes", "3", "--broker", "embedded", "--strategies", "sync", "--duration", "20"),
+        "--results-root",
+    ]
     with subprocess.Popen(
         [*before, sys.executable, "-m", "systest", "run", *arguments, str(tmp_path / "results")],
         cwd=ROOT,
