@@ -193,8 +193,9 @@ def candidates(whole: ipaddress.IPv4Network) -> Iterator[ipaddress.IPv4Network]:
 
 
 def cluster_file(addresses: Sequence[str]) -> dict[str, object]:
-    """What ducktape's JSON cluster wants to know of the nodes."""
+    """What ducktape's JSON cluster wants to know of the nodes, and what results say of them."""
     return {
+        "where": "in containers of the machine that is named here, which share its cores",
         "nodes": [
             {
                 "externally_routable_ip": address,
@@ -207,7 +208,7 @@ def cluster_file(addresses: Sequence[str]) -> dict[str, object]:
                 },
             }
             for number, address in enumerate(addresses, 1)
-        ]
+        ],
     }
 
 

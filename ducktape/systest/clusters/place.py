@@ -110,8 +110,9 @@ class SshAccounts(Place):
             nodes = survey.survey(accounts)
         except survey.NotUsable as error:
             raise PlaceUnavailable(str(error)) from error
+        where = ssh.read_cluster_file(self.file).get("where")
         yield Opened(
-            ("--cluster", SSH_CLUSTER, "--cluster-file", str(self.file)), tuple(survey.notes_on(nodes))
+            ("--cluster", SSH_CLUSTER, "--cluster-file", str(self.file)), tuple(survey.notes_on(nodes, where))
         )
 
 

@@ -88,12 +88,19 @@ def _threads() -> set[str]:
     return {path.name for path in tasks.iterdir()} if tasks.exists() else set()
 
 
-def notes_on(nodes: Sequence[Surveyed]) -> list[str]:
-    """Sentences that belong in the results of a run on these nodes."""
-    kinds = Counter(node.hello.machine for node in nodes)
-    of_what = ", ".join(f"{count} of {machine}" for machine, count in kinds.items())
+def notes_on(nodes: Sequence[Surveyed], where: str | None = None) -> list[str]:
+    """Sentences that belong in the results of a run on these nodes.
+
+    Args:
+        nodes: that it runs on.
+        where: they are, as whoever made them says; None for machines of their own.
+    """
+    if where is None:
+        kinds = Counter(node.hello.machine for node in nodes)
+        of_what = ", ".join(f"{count} of {machine}" for machine, count in kinds.items())
+        where = f"on other machines than the one that is named here: {of_what}"
     return [
-        f"Brokers and producers ran on other machines than the one that is named here: {of_what}.",
+        f"Brokers and producers ran {where}.",
         *(
             f"The clock of {node.name} is {node.skew} ahead of the driver's; logs of the two don't compare, "
             "and no figure compares them."

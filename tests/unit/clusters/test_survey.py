@@ -11,8 +11,9 @@ import pytest
 
 from systest.cli.main import main
 from systest.cli.provision import table
-from systest.clusters import clock, ssh
+from systest.clusters import clock, docker, ssh
 from systest.clusters.harness import harness_id
+from systest.clusters.place import SshAccounts
 from systest.clusters.ssh import SshAccount
 from systest.clusters.survey import NotUsable, notes_on, survey
 
@@ -52,6 +53,18 @@ def test_survey__of_nodes_that_can_be_used__tells_what_they_are_and_leaves_nothi
         assert abs(each.skew.ahead_s) <= each.skew.error_s + 0.005, "it is the same clock"
     [note] = notes_on(found)
     assert "other machines than the one that is named here: 2 of" in note
+
+
+def test_run__on_containers_of_this_machine__is_not_said_to_be_on_other_machines(
+    sshd: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "cluster.json"
+    file.write_text(json.dumps({**docker.cluster_file([]), "nodes": [sshd.entry()]}))
+    with SshAccounts(file).opened(print) as opened:
+        [note] = opened.notes
+    assert note == (
+        "Brokers and producers ran in containers of the machine that is named here, which share its cores."
+    )
 
 
 def test_survey__leaves_no_thread_that_a_fork_could_take_a_lock_from(two: list[Any]) -> None:
