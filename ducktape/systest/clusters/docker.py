@@ -91,6 +91,7 @@ class DockerNodes:
         found = docker.version()
         with _belongings() as (belongings, engine):
             remove_abandoned(engine)
+            former = _image_id(engine, _IMAGE)
             image = self._built(engine, belongings.directory, say)
             made = labels(belongings.run_id, Owner.this())
             name = f"systest-{belongings.run_id[:12]}"
@@ -109,6 +110,9 @@ class DockerNodes:
 
             with ThreadPoolExecutor(self.nodes, thread_name_prefix="node") as pool:
                 list(pool.map(start, range(1, self.nodes + 1)))
+            # Not before: a run of another checkout that has just built it again has its nodes by now.
+            if former is not None:
+                remove_replaced(engine, former)
             driver = f"{name}-driver"
             place = ("--name", driver, "--hostname", "driver", "--network", name)
             mounts = mount_arguments(belongings.directory, files)
@@ -119,7 +123,7 @@ class DockerNodes:
     def _built(self, engine: Engine, directory: Path, say: Say) -> str:
         """The image's id; made from this checkout, in a moment where nothing has changed."""
         base = self.base or _default_base()
-        if not _has_image(engine, base):
+        if _image_id(engine, base) is None:
             say(f"pulling {base}")
             try:
                 engine.ask("pull", "--quiet", base, limit_s=_PULL_LIMIT_S, patience_s=0.0)
@@ -133,7 +137,7 @@ class DockerNodes:
             *("build", "--force-rm", "--file", _DOCKERFILE, "--build-arg", f"BASE={base}"),
             *("--tag", _IMAGE, "--iidfile", str(written)),
         ]
-        is_there = _has_image(engine, _IMAGE)
+        is_there = _image_id(engine, _IMAGE) is not None
         if is_there:
             say("building the node image anew where this checkout has changed")
             command.append("--quiet")
@@ -357,12 +361,19 @@ def _write_key(path: Path) -> str:
     )
 
 
-def _has_image(engine: Engine, name: str) -> bool:
+def remove_replaced(engine: Engine, former: str) -> None:
+    """Removes the image that was the nodes' before, unless it has a name still, or containers."""
+    without_name = ("image", "ls", "--quiet", "--no-trunc", "--filter", "dangling=true")
+    if former in engine.ask(*without_name).split():
+        with contextlib.suppress(CommandFailed):  # another run is on it
+            engine.ask("image", "rm", former)
+
+
+def _image_id(engine: Engine, name: str) -> str | None:
     try:
-        engine.ask("image", "inspect", "--format", "{{.Id}}", name)
+        return engine.ask("image", "inspect", "--format", "{{.Id}}", name)
     except CommandFailed:
-        return False
-    return True
+        return None
 
 
 def _default_base() -> str:

@@ -214,6 +214,15 @@ def test_abandoned__unless_its_owner_is_known_to_be_gone__stays(
     assert "alive" not in asked
 
 
+@pytest.mark.parametrize(("nameless", "is_removed"), [("1f2e", True), ("3d4c", False)])
+def test_image__that_a_build_replaced__is_removed_unless_it_has_a_name(
+    nameless: str, is_removed: bool, client: Callable[[str], None], tmp_path: Path
+) -> None:
+    client(f'echo "$@" >>{tmp_path}/asked; case "$2" in ls) echo sha256:{nameless} ;; rm) exit 1 ;; esac')
+    docker.remove_replaced(Engine("run"), "sha256:1f2e")
+    assert ("image rm sha256:1f2e" in (tmp_path / "asked").read_text()) == is_removed
+
+
 # Without an engine
 
 
