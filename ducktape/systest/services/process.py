@@ -214,8 +214,9 @@ class _RemoteGroup(_Group):
     ) -> _RemoteGroup:
         command = shlex.join(["setsid", "env", *(f"{key}={value}" for key, value in env.items()), *argv])
         there, out, err = (shlex.quote(path) for path in (directory, f"{output}.stdout", f"{output}.stderr"))
+        # The files are made first: the command itself may come to that only after this has returned, or fail at it.
         script = (
-            f"mkdir -p {there} && cd {there} && "
+            f"mkdir -p {there} && cd {there} && : >{out} && : >{err} && "
             f"{{ {command} >{out} 2>{err} </dev/null & echo $!; cat /proc/$!/stat 2>/dev/null || :; }}"
         )
         pid, status = account.ssh_output(script, combine_stderr=False).decode().split("\n", 1)
@@ -240,17 +241,31 @@ class _RemoteGroup(_Group):
         self._account.ssh(f"kill -s {signal_name} -- -{self.pid}", allow_fail=True)
 
     def cpu_seconds(self) -> float:
-        return sum(cpu_s for _, cpu_s, _ in self._members())
+        ticks_per_s, _, members = self._members()
+        return sum(ticks for ticks, _ in members) / ticks_per_s
 
     def rss_bytes(self) -> int:
-        return sum(rss for _, _, rss in self._members())
+        _, page_bytes, members = self._members()
+        return page_bytes * sum(pages for _, pages in members)
 
-    def _members(self) -> list[tuple[int, float, int]]:
-        """pid, CPU seconds and resident bytes of those that are more than a zombie."""
-        wanted = f"$1 == {self.pid} && $3 !~ /^Z/ {{ print $2, $4, $5 }}"
-        command = f"ps -eo pgid=,pid=,stat=,time=,rss= | awk {shlex.quote(wanted)}"
-        rows = self._account.ssh_output(command).decode().splitlines()
-        return [(int(pid), _seconds(cpu), int(rss) * 1024) for pid, cpu, rss in map(str.split, rows)]
+    def _members(self) -> tuple[int, int, list[tuple[int, int]]]:
+        """Ticks a second, bytes a page, and ticks of CPU time and resident pages of those more than a zombie.
+
+        ps would round the time of each to a second.
+        """
+        # What follows the name, which may hold blanks: state, parent, group; 12 and 13 are user and system time.
+        wanted = f"$3 == {self.pid} && $1 !~ /[ZX]/ {{ print $12, $13, $22 }}"
+        command = (
+            "getconf CLK_TCK && getconf PAGESIZE && "
+            f"cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^.*) //' | awk {shlex.quote(wanted)}"
+        )
+        ticks_per_s, page_bytes, *rows = self._account.ssh_output(command).decode().splitlines()
+        members = [tuple(map(int, row.split())) for row in rows]
+        return (
+            int(ticks_per_s),
+            int(page_bytes),
+            [(user + system, pages) for user, system, pages in members],
+        )
 
 
 def node_home(account: Account) -> str:
@@ -272,15 +287,6 @@ def free_ports(account: Account, count: int) -> list[int]:
     """Ports that are free now on the node's address, asked on the node itself."""
     command = shlex.join([node_python(account), "-c", _FREE_PORTS, node_address(account), str(count)])
     return [int(port) for port in account.ssh_output(command, combine_stderr=False).split()]
-
-
-def _seconds(text: str) -> float:
-    """`[days-]hours:minutes:seconds`, as ps prints CPU time."""
-    days, _, clock = text.rpartition("-")
-    total = 0.0
-    for part in clock.split(":"):
-        total = total * 60 + float(part)
-    return total + 86_400 * int(days or 0)
 
 
 def _ask(process: psutil.Process, question: str, gone: Any) -> Any:

@@ -24,7 +24,7 @@ ADDRESS = "127.0.0.1"
 UP_LIMIT_S = 20.0
 ROOT = Path(__file__).parents[3]
 PRIVILEGE_SEPARATION = Path("/run/sshd")  # an sshd of root's insists on it
-PASSED_ON = ("PATH", "JAVA_HOME", "KAFKA_HOME")
+PASSED_ON = ("PATH", "PYTHONPATH", "JAVA_HOME", "KAFKA_HOME")
 INSTALL_LIMIT_S = 300.0
 
 CONFIG = """\

@@ -175,6 +175,24 @@ def test_process__that_ends_at_once__is_gone(account: SshAccount) -> None:
         process.kill()
 
 
+def test_process__whose_output_has_no_place__is_not_started(account: SshAccount) -> None:
+    account.mkdirs("logs/process.stderr")
+    with pytest.raises(RemoteCommandError, match=r"process\.stderr"):
+        start(account, "touch", "started")
+    assert not account.exists("logs/started")
+
+
+def test_process__measured__tells_its_time_finer_than_in_seconds(account: SshAccount) -> None:
+    script = "import time\nwhile time.process_time() < 0.3: pass\nprint('done', flush=True)\ntime.sleep(1000)"
+    process = start(account, sys.executable, "-c", script)
+    while not process.hear():
+        time.sleep(0.02)
+    assert 0.2 <= process.cpu_seconds() < 1.0
+    assert 1e6 < process.rss_bytes() < 1e9
+    process.kill()
+    assert (process.cpu_seconds(), process.rss_bytes()) == (0.0, 0)
+
+
 def test_process__killed__takes_its_children_with_it(account: SshAccount) -> None:
     process = start(account, "sh", "-c", "sleep 1000 & echo $!; wait")
     while not (child := process.hear()):
