@@ -1,8 +1,9 @@
 """Nodes over ssh: ducktape's JSON cluster, with accounts that keep every promise of a local node's.
 
 An account has one connection, made when it is first used. At its other end runs `systest.clusters.watch`, which says
-where the node's home is, and ends and removes all that was begun there once the connection is gone, for whatever
-reason. A command starts in that home, in a process group of its own, and the node itself kills it when its time is up.
+where the node's home is, and ends and removes all that was begun there once the connection is gone, or the driver has
+been silent for long. A command starts in that home, in a process group of its own, and the node itself kills it when
+its time is up.
 
 A connection that breaks takes everything on the node with it, so it is not made anew behind a test's back: from then
 on the account raises `NodeLost`, which names the node, until it is closed.
@@ -19,14 +20,16 @@ import itertools
 import json
 import logging
 import operator
+import os
 import posixpath
+import select
 import shlex
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +51,15 @@ from systest.clusters.reaper import RUN_VARIABLE
 from systest.clusters.watch import Hello, Question
 from systest.progress import say
 
-_PYTHON = '"$HOME"/.systest/venv/bin/python'
+_WATCH = 'exec "$HOME"/.systest/venv/bin/python -m systest.clusters.watch'
 _CONNECT_LIMIT_S = 10.0
 _ANSWER_LIMIT_S = 15.0  # of a node that lives, for what costs it nothing
+_BEAT_S = 5.0
+_LOOKS = 3
 _HELLO_LIMIT_S = 30.0
 _GRACE_S = 5.0  # for the node to kill a command by itself
 _KEEPALIVE_S = 15
+_CHUNK_BYTES = 65_536
 _KILLED = (-1, 137)  # by SIGKILL, as ssh and as a shell say it
 _BROKEN = (paramiko.SSHException, EOFError, OSError)
 
@@ -74,14 +80,79 @@ class NotProvisioned(NodeError):
     """A node lacks the harness, or has another one."""
 
 
-@dataclass(frozen=True)
 class _Link:
-    """A connection with what runs over it."""
+    """A connection with what runs over it.
 
-    client: paramiko.SSHClient
-    files: paramiko.SFTPClient
-    watch: paramiko.Channel
-    hello: Hello
+    A thread asks the node now and then. So its watch knows that the driver lives; and when the node answers no more,
+    the connection is closed, which ends every wait for it: some of paramiko's have no limit.
+    """
+
+    def __init__(
+        self, client: paramiko.SSHClient, files: paramiko.SFTPClient, watch: paramiko.Channel, hello: Hello
+    ) -> None:
+        self.client = client
+        self.files = files
+        self.hello = hello
+        self.silence: Exception | None = None
+        """Why it was closed, if the node answered no more."""
+        self._watch = watch
+        self._asking = threading.Lock()
+        self._closed = threading.Event()
+        # A link that is dropped ends, which a thread of its own must not keep it from.
+        self._pulse = threading.Thread(
+            target=_beat, args=(weakref.ref(self), self._closed), name="pulse", daemon=True
+        )
+        self._pulse.start()
+        _links.add(self)
+
+    def ask(self, question: Question) -> int:
+        with self._asking:
+            self._watch.sendall(f"{question.value}\n".encode())
+            if not (answer := _line_of(self._watch, _ANSWER_LIMIT_S)):
+                raise EOFError("the node no longer answers")
+            return int(answer)
+
+    def beat(self) -> None:
+        try:
+            self.ask(Question.CLOCK)
+        except (*_BROKEN, ValueError) as error:
+            self.silence = error
+            self._closed.set()
+            self.client.close()
+
+    def is_up(self) -> bool:
+        transport = self.client.get_transport()
+        return transport is not None and transport.is_active() and not self._watch.exit_status_ready()
+
+    def close(self) -> None:
+        self._closed.set()
+        self.client.close()
+        self._pulse.join()  # the runner may fork next
+
+    def let_go(self) -> None:
+        """In a fork: nothing that ends there says so to the node, which would take it for the parent."""
+        if (transport := self.client.get_transport()) is not None:
+            transport.active = False
+            transport.packetizer.close()
+
+
+_links: weakref.WeakSet[_Link] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    for link in _links:
+        link.let_go()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
+def _beat(link: weakref.ref[_Link], closed: threading.Event) -> None:
+    while not closed.wait(_BEAT_S):
+        if (living := link()) is None:
+            return
+        living.beat()
+        del living
 
 
 class SshAccount(BoundedAccount):
@@ -135,13 +206,13 @@ class SshAccount(BoundedAccount):
         """This machine's time, the node's, and this machine's again, asked in this order."""
         with self._using() as link:
             before_ns = time.time_ns()
-            there_ns = _ask(link, Question.CLOCK)
+            there_ns = link.ask(Question.CLOCK)
             return before_ns, there_ns, time.time_ns()
 
     def free_bytes(self) -> int:
         """Room on the disk of its home."""
         with self._using() as link:
-            return _ask(link, Question.ROOM)
+            return link.ask(Question.ROOM)
 
     def answers(self) -> bool:
         """Whether the node's sshd greets now; says why if it doesn't.
@@ -165,7 +236,11 @@ class SshAccount(BoundedAccount):
         with self._lock:
             link, self._link, self._lost = self._link, None, None
         if link is not None:
-            link.client.close()
+            link.close()
+
+    def give_up(self, reason: str) -> None:
+        """As `close`, and whoever uses it, now or later, gets a NodeLost, until it is closed."""
+        self._give_up(NodeLost(self, reason))
 
     @property
     def ssh_client(self) -> paramiko.SSHClient:
@@ -188,7 +263,8 @@ class SshAccount(BoundedAccount):
             channel.set_combine_stderr(combine_stderr)
             # Its process group is told first: without a terminal, a channel that is closed ends nothing.
             channel.exec_command(self._at_home(link, f"echo $$ && exec /bin/sh -c {shlex.quote(cmd)}"))
-            group = int(_line_of(channel))
+            if not (group := _line_of(channel, _ANSWER_LIMIT_S)):
+                raise EOFError("it ended before the command began")
         channel.settimeout(limit_s)
         stdout = channel.makefile("r", -1)
 
@@ -196,7 +272,8 @@ class SshAccount(BoundedAccount):
             try:
                 for line in iter(stdout.readline, ""):
                     yield line if callback is None else callback(line)
-                status = self._status_of(channel, link)
+                with self._telling():
+                    status = _status_of(channel, link, limit_s)
             except BaseException as error:
                 # ducktape's has_next() asks for a line with a limit of its own, and may ask again.
                 if isinstance(error, TimeoutError) and channel.gettimeout() != limit_s:
@@ -219,33 +296,22 @@ class SshAccount(BoundedAccount):
             link = self._linked()
         with self._telling(), contextlib.closing(_session(link)) as channel:
             channel.set_combine_stderr(combine_stderr)
-            channel.settimeout(limit_s + _GRACE_S)
             timed = f"exec timeout -s KILL {limit_s:g} /bin/sh -c {shlex.quote(cmd)}"
             channel.exec_command(self._at_home(link, timed))
+            deadline_s = time.monotonic() + limit_s + _GRACE_S
             try:
-                out: bytes = channel.makefile("rb").read()
-                err: bytes = channel.makefile_stderr("rb").read()
+                out, err = _output_of(channel, deadline_s)
+                status = _status_of(channel, link, deadline_s - time.monotonic())
             except TimeoutError as error:
                 self.free_bytes()  # a node that answers this is not lost
                 reason = f"what it started held its output open for {limit_s:g} s and more"
                 raise RemoteCommandError(self, cmd, TIMED_OUT_STATUS, reason) from error
-            status = self._status_of(channel, link)
         if status in _KILLED and time.monotonic() - began_s >= limit_s:
             reason = f"it had not ended after {limit_s:g} s and was killed"
             raise RemoteCommandError(self, cmd, TIMED_OUT_STATUS, reason)
         if status != 0 and not allow_fail:
             raise RemoteCommandError(self, cmd, status, out if combine_stderr else err)
         return status, out
-
-    def _status_of(self, channel: paramiko.Channel, link: _Link) -> int:
-        """The exit status of a command whose output has ended."""
-        with self._telling():
-            if not channel.status_event.wait(channel.gettimeout()):
-                raise TimeoutError
-            status: int = channel.recv_exit_status()
-            if status == -1 and not _is_up(link):
-                raise EOFError("it ended before the command did")
-            return status
 
     def _at_home(self, link: _Link, script: str) -> str:
         """For any login shell there is: the script in /bin/sh, in the home, known as this connection's."""
@@ -361,34 +427,46 @@ class SshAccount(BoundedAccount):
     def _link_up(self) -> _Link:
         client = self.connection()
         try:
-            transport = client.get_transport()
-            assert transport is not None
-            watch = transport.open_session(timeout=_CONNECT_LIMIT_S)
-            watch.settimeout(_HELLO_LIMIT_S)
-            watch.exec_command(f"exec /bin/sh -c {shlex.quote(f'exec {_PYTHON} -m systest.clusters.watch')}")
-            hello = self._hello(watch)
-            files = client.open_sftp()
+            with limited(client, _HELLO_LIMIT_S):
+                transport = client.get_transport()
+                assert transport is not None
+                watch = transport.open_session(timeout=_CONNECT_LIMIT_S)
+                watch.exec_command(f"exec /bin/sh -c {shlex.quote(_WATCH)}")
+                hello = self._hello(watch)
+                files = client.open_sftp()
         except _BROKEN as error:
             client.close()
             raise NodeLost(self, f"it did not answer a first question ({_words(error)})") from error
         except BaseException:
             client.close()
             raise
-        watch.settimeout(_ANSWER_LIMIT_S)
         channel = files.get_channel()
         assert channel is not None
         channel.settimeout(_ANSWER_LIMIT_S)
         return _Link(client, files, watch, hello)
 
     def _hello(self, watch: paramiko.Channel) -> Hello:
-        said = _line_of(watch)
+        said = _line_of(watch, _HELLO_LIMIT_S)
+        if not said:
+            words = watch.makefile_stderr("rb").read().decode(errors="replace").strip().splitlines()
+            if not watch.status_event.wait(_ANSWER_LIMIT_S) or not watch.get_transport().is_active():
+                raise EOFError("the connection ended before it")
+            raise NotProvisioned(
+                self,
+                f"the harness does not start there ({words[-1] if words else 'it said nothing'}); "
+                "run `systest provision`",
+            )
         try:
             hello = Hello.from_line(said)
-        except (ValueError, KeyError, TypeError) as error:
-            words = watch.makefile_stderr("rb").read().decode(errors="replace").strip().splitlines()
-            reason = words[-1] if words else f"it said {said!r}" if said else "it said nothing"
+        except ValueError as error:
+            raise NodeError(
+                self,
+                f"its login shell prints {said!r} before what a command does; let its profile print nothing "
+                "where there is no terminal",
+            ) from error
+        except (KeyError, TypeError) as error:
             raise NotProvisioned(
-                self, f"the harness does not start there ({reason}); run `systest provision`"
+                self, f"its harness is another one (it said {said!r}); run `systest provision`"
             ) from error
         if hello.harness != harness_id():
             raise NotProvisioned(
@@ -413,9 +491,11 @@ class SshAccount(BoundedAccount):
         except _BROKEN as error:
             if isinstance(error, OSError) and not isinstance(error, TimeoutError) and self._is_connected():
                 raise  # it is about a file, there or here
+            link = self._link
+            why = _words((link and link.silence) or error)
             lost = NodeLost(
                 self,
-                f"the connection to {self.ssh_config.hostname}:{self.ssh_config.port} is lost ({_words(error)}): "
+                f"the connection to {self.ssh_config.hostname}:{self.ssh_config.port} is lost ({why}): "
                 "its sshd or the whole node is gone, and all that ran there for this test",
             )
             self._give_up(lost)
@@ -423,14 +503,14 @@ class SshAccount(BoundedAccount):
 
     def _is_connected(self) -> bool:
         link = self._link
-        return link is not None and _is_up(link)
+        return link is not None and link.is_up()
 
     def _give_up(self, lost: NodeLost) -> None:
         with self._lock:
             link, self._link = self._link, None
             self._lost = self._lost or lost
         if link is not None:
-            link.client.close()
+            link.close()
 
 
 class SshFiles:
@@ -560,6 +640,29 @@ def accounts_in(file: Path) -> list[SshAccount]:
     ]
 
 
+@contextlib.contextmanager
+def limited(client: paramiko.SSHClient, limit_s: float) -> Iterator[None]:
+    """Closes the connection past the limit and raises TimeoutError: paramiko waits for some answers without one."""
+    is_over = threading.Event()
+
+    def end() -> None:
+        is_over.set()
+        client.close()
+
+    timer = threading.Timer(limit_s, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except Exception as error:
+        if is_over.is_set():
+            raise TimeoutError(_no_answer(limit_s)) from error
+        raise
+    finally:
+        timer.cancel()
+        timer.join()
+
+
 def _session(link: _Link) -> paramiko.Channel:
     transport = link.client.get_transport()
     if transport is None:
@@ -569,30 +672,58 @@ def _session(link: _Link) -> paramiko.Channel:
     return channel
 
 
-def _ask(link: _Link, question: Question) -> int:
-    link.watch.sendall(f"{question.value}\n".encode())
-    if not (answer := _line_of(link.watch)):
-        raise EOFError("the node no longer answers")
-    return int(answer)
+def _output_of(channel: paramiko.Channel, deadline_s: float) -> tuple[bytes, bytes]:
+    """What a command says on stdout and stderr until both end. Raises TimeoutError.
+
+    Both are read as they come: a stream that nobody reads stops the command once a window's worth waits.
+    """
+    out, err = bytearray(), bytearray()
+    while (left_s := deadline_s - time.monotonic()) > 0 and select.select([channel], [], [], left_s)[0]:
+        has_ended = channel.eof_received or channel.closed  # asked first: nothing comes after it
+        if channel.recv_ready():
+            out += channel.recv(_CHUNK_BYTES)
+        elif channel.recv_stderr_ready():
+            err += channel.recv_stderr(_CHUNK_BYTES)
+        elif has_ended:
+            return bytes(out), bytes(err)
+    raise TimeoutError
 
 
-def _is_up(link: _Link) -> bool:
-    transport = link.client.get_transport()
-    return transport is not None and transport.is_active() and not link.watch.exit_status_ready()
+def _status_of(channel: paramiko.Channel, link: _Link, limit_s: float) -> int:
+    """The exit status of a command whose output has ended. Raises TimeoutError, or EOFError if the connection has."""
+    if not channel.status_event.wait(limit_s):
+        raise TimeoutError
+    status: int = channel.recv_exit_status()
+    if status == -1 and not link.is_up():
+        raise EOFError("it ended before the command did")
+    return status
 
 
-def _line_of(channel: paramiko.Channel) -> str:
-    """The next line, without its end; not one byte more is taken."""
+def _line_of(channel: paramiko.Channel, limit_s: float) -> str:
+    """The next line, without its end; not one byte more is taken. Raises TimeoutError."""
+    channel.settimeout(limit_s / _LOOKS)
     line = b""
-    while (byte := channel.recv(1)) not in (b"", b"\n"):
+    while (byte := _byte_of(channel)) not in (b"", b"\n"):
         line += byte
     return line.decode(errors="replace")
 
 
+def _byte_of(channel: paramiko.Channel) -> bytes:
+    # A driver that was stopped itself for a while finds at its next look what came meanwhile.
+    for _ in range(_LOOKS - 1):
+        with contextlib.suppress(TimeoutError):
+            return bytes(channel.recv(1))
+    return bytes(channel.recv(1))
+
+
 def _words(error: BaseException) -> str:
     if isinstance(error, TimeoutError) and not str(error):
-        return f"no answer in {_ANSWER_LIMIT_S:.0f} s"
+        return _no_answer(_ANSWER_LIMIT_S)
     return str(error) or type(error).__name__
+
+
+def _no_answer(limit_s: float) -> str:
+    return f"no answer in {limit_s:g} s"
 
 
 def _keep_quiet() -> None:

@@ -5,7 +5,8 @@
 Runs at the other end of an account's ssh connection for as long as that lasts, with the connection as its stdin. Its
 first line is a `Hello` in JSON. Each line it reads is a `Question`, and the answer a line with a number. At the end of
 its stdin, however that came about, it kills every process that was started for this connection and removes their
-directory; so nothing on a node outlives its driver, and the next test starts clean.
+directory; so nothing on a node outlives its driver, and the next test starts clean. A driver that lost its power or its
+network ends nothing, and an sshd minds that for hours: so a driver asks all the time, and silence is an end too.
 """
 
 from __future__ import annotations
@@ -15,14 +16,19 @@ import enum
 import json
 import os
 import platform
+import select
 import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from systest.clusters.belongings import Belongings
 from systest.clusters.harness import harness_id
+
+SILENCE_LIMIT_S = 60.0
+_STDIN = 0
 
 
 class Question(enum.Enum):
@@ -38,7 +44,7 @@ class Hello:
 
     Args:
         home: the directory for what this connection's driver writes and starts there.
-        run_id: for `systest.clusters.account.RUN_VARIABLE`, by which the processes are known.
+        run_id: for `systest.clusters.reaper.RUN_VARIABLE`, by which the processes are known.
         python: its interpreter.
         python_version: of that.
         machine: its cores, system and processor.
@@ -71,9 +77,8 @@ def main() -> int:
         harness=harness_id(),
     )
     print(json.dumps(dataclasses.asdict(hello)), flush=True)
-    # Not `for line in sys.stdin`, which may wait for more than one.
-    while line := sys.stdin.readline():
-        match Question(line.strip()):
+    for line in _lines():
+        match Question(line.decode()):
             case Question.CLOCK:
                 answer = time.time_ns()
             case Question.ROOM:
@@ -81,6 +86,14 @@ def main() -> int:
         print(answer, flush=True)
     belongings.close()
     return 0
+
+
+def _lines() -> Iterator[bytes]:
+    """Those of stdin as they come, without their ends, until it ends or nothing comes for long."""
+    pending = b""
+    while select.select([_STDIN], [], [], SILENCE_LIMIT_S)[0] and (got := os.read(_STDIN, 4096)):
+        *lines, pending = (pending + got).split(b"\n")
+        yield from lines
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +20,12 @@ import pytest
 from ducktape.cluster.remoteaccount import RemoteCommandError
 
 from systest.clusters import ssh
-from systest.clusters.ssh import NodeLost, NotProvisioned, SshAccount
+from systest.clusters.ssh import NodeError, NodeLost, NotProvisioned, SshAccount
 from systest.services.process import NodeProcess, free_ports
 
 GONE_LIMIT_S = 10.0
 SOON_S = 5.0
+TALK_LIMIT_S = 30.0
 
 
 @pytest.fixture
@@ -34,6 +37,12 @@ def account(sshd: Any) -> Iterator[SshAccount]:
 
 def start(account: SshAccount, *command: str) -> NodeProcess:
     return NodeProcess.start(account, command, name="process", directory=f"{account.home}/logs")
+
+
+def watch_that_minds_silence(limit_s: float) -> str:
+    """The command for one."""
+    script = f"from systest.clusters import watch; watch.SILENCE_LIMIT_S = {limit_s}; watch.main()"
+    return f"exec \"$HOME\"/.systest/venv/bin/python -c '{script}'"
 
 
 def await_gone(pid: int) -> None:
@@ -80,6 +89,32 @@ def test_command__whose_child_holds_its_output_open__is_told_and_the_node_is_not
     pid = int(account.ssh_output("cat pid"))
     account.close()
     await_gone(pid)
+
+
+def test_command__whose_child_goes_on_talking__ends_in_time_all_the_same(
+    account: SshAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh, "_GRACE_S", 0.5)
+    began_s = time.monotonic()
+    with pytest.raises(RemoteCommandError, match="held its output open"):
+        account.ssh("setsid sh -c 'while sleep 0.1; do echo on; done' & echo $! > pid", timeout_sec=0.5)
+    assert time.monotonic() - began_s < SOON_S
+    pid = int(account.ssh_output("cat pid"))
+    account.close()
+    await_gone(pid)
+
+
+def test_command__that_says_more_on_stderr_than_a_window_holds__is_read_to_its_end(
+    account: SshAccount,
+) -> None:
+    talk = "head -c 8000000 /dev/zero | tr '\\0' x"
+    assert (
+        account.ssh_output(f"{talk} >&2; echo end", combine_stderr=False, timeout_sec=TALK_LIMIT_S)
+        == b"end\n"
+    )
+    with pytest.raises(RemoteCommandError) as failure:
+        account.ssh(f"{talk} >&2; exit 3", timeout_sec=TALK_LIMIT_S)
+    assert len(failure.value.msg) == 8_000_000
 
 
 def test_output__of_stderr__comes_with_the_rest_unless_it_is_not_wanted(account: SshAccount) -> None:
@@ -292,6 +327,87 @@ def test_node__that_answers_no_more__is_told_in_time(
     await_gone(process.pid)
 
 
+def test_node__frozen_in_the_middle_of_a_command__is_told_in_time(
+    sshd: Any, account: SshAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh, "_ANSWER_LIMIT_S", 2.0)
+    monkeypatch.setattr(ssh, "_BEAT_S", 0.2)
+    account.ssh("true")
+    sessions = sshd.sessions()
+    freeze = threading.Timer(0.5, lambda: [session.suspend() for session in sessions])
+    freeze.start()
+    began_s = time.monotonic()
+    with pytest.raises(NodeLost, match=r"is lost \(no answer in 2 s\)"):
+        account.ssh("sleep 1000")
+    assert time.monotonic() - began_s < 2 * SOON_S
+    freeze.join()
+    for session in sessions:
+        session.resume()
+    await_nothing_in(sshd)
+
+
+def test_node__frozen_while_it_is_connected_to__is_told_in_time(
+    sshd: Any, account: SshAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh, "_HELLO_LIMIT_S", 3.0)
+    greeted = account._hello
+
+    def freeze(watch: Any) -> Any:
+        hello = greeted(watch)
+        for session in sshd.sessions():
+            session.suspend()
+        return hello
+
+    monkeypatch.setattr(account, "_hello", freeze)
+    began_s = time.monotonic()
+    with pytest.raises(NodeLost, match=r"did not answer a first question \(no answer in 3 s\)"):
+        account.ssh("true")
+    account.close()
+    assert time.monotonic() - began_s < 2 * SOON_S
+    for session in sshd.sessions():
+        session.resume()
+    await_nothing_in(sshd)
+
+
+def test_driver__that_falls_silent__leaves_nothing_on_the_node_though_the_connection_stays(
+    sshd: Any, account: SshAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after its power or its network went: for sshd the connection goes on for hours."""
+    monkeypatch.setattr(ssh, "_WATCH", watch_that_minds_silence(3.0))
+    monkeypatch.setattr(ssh, "_BEAT_S", 1_000.0)
+    process = start(account, "sleep", "1000")
+    await_gone(process.pid)
+    await_nothing_in(sshd)
+    with pytest.raises(NodeLost, match=r"the connection to .* is lost"):
+        account.free_bytes()
+
+
+def test_driver__that_waits_for_long__is_not_taken_for_gone(
+    account: SshAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh, "_WATCH", watch_that_minds_silence(4.0))
+    monkeypatch.setattr(ssh, "_BEAT_S", 0.2)
+    process = start(account, "sleep", "1000")
+    time.sleep(6.0)
+    assert process.is_alive()
+
+
+def test_account__closed__leaves_no_thread_that_asks(account: SshAccount) -> None:
+    account.ssh("true")
+    assert "pulse" in {thread.name for thread in threading.enumerate()}
+    account.close()
+    assert "pulse" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_account__given_up__answers_no_thread_until_it_is_closed(account: SshAccount) -> None:
+    account.ssh("true")
+    account.give_up("it is over")
+    with pytest.raises(NodeLost, match="node: it is over"):
+        account.ssh("true")
+    account.close()
+    account.ssh("true")
+
+
 def test_answers__of_a_node_that_lives__lets_it_greet_and_speaks_no_ssh(sshd: Any) -> None:
     """The runner forks right after it, and what a thread has locked of OpenSSL then stays locked in the fork."""
     assert sshd.account().answers()
@@ -328,6 +444,8 @@ def test_account__pickled__connects_anew_and_leaves_the_first_connection_alone(a
 def test_forked_child__that_ends__leaves_the_connection_alone(account: SshAccount) -> None:
     account.ssh("true")
     if (pid := os.fork()) == 0:
+        account._begin()
+        gc.collect()
         os._exit(0)
     os.waitpid(pid, 0)
     assert account.ssh_output("echo still here") == b"still here\n"
@@ -357,6 +475,16 @@ def test_node__without_the_harness__says_what_to_run(sshd: Any) -> None:
     (sshd.home / ".systest/venv").unlink()
     with pytest.raises(NotProvisioned, match="run `systest provision`"):
         sshd.account().ssh("true")
+
+
+def test_node__whose_login_shell_talks__is_told_at_once_what_it_says(
+    account: SshAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh, "_WATCH", f"echo Welcome; {ssh._WATCH}")
+    began_s = time.monotonic()
+    with pytest.raises(NodeError, match="its login shell prints 'Welcome' before"):
+        account.ssh("true")
+    assert time.monotonic() - began_s < SOON_S
 
 
 def test_node__with_another_harness__says_what_to_run(sshd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
