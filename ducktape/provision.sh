@@ -90,10 +90,11 @@ harness() {
     # Accounts that share their home directory take turns.
     exec 9>"$home/lock"
     flock 9
+    # Stays away if anything from here on fails.
+    rm -f "$home/ready"
     "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || make_venv
     found=$(fingerprint "$venv/bin/python" "$1")
     [ "$(cat "$venv/harness" 2>/dev/null)" = "$found" ] || install_wheel "$1" "$found"
-    rm -f "$home/ready"
     "$venv/bin/python" -m systest.distribution compiler >/dev/null
     "$venv/bin/python" -m systest.distribution ensure >/dev/null
     "$venv/bin/python" -m systest.clusters.harness >"$home/ready"

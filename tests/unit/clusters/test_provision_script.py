@@ -54,7 +54,9 @@ def test_python__that_is_too_old__is_told_with_what_to_do(tmp_path: Path, withou
     wheel = tmp_path / "harness.whl"
     wheel.touch()
     home = tmp_path / "home"
-    home.mkdir()
+    ready = home / ".systest/ready"
+    ready.parent.mkdir(parents=True)
+    ready.touch()
     done = run(home, without_python, "harness", str(wheel))
     assert done.returncode == 1
     assert (
@@ -62,6 +64,7 @@ def test_python__that_is_too_old__is_told_with_what_to_do(tmp_path: Path, withou
         in done.stderr
     )
     assert not (home / ".systest/venv").exists()
+    assert not ready.exists(), "a node where it failed is not ready, whatever it was before"
 
 
 def test_system__without_what_it_needs_and_no_way_to_install__names_the_packages(
