@@ -14,22 +14,21 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import paramiko
 
 from systest.clusters.harness import harness_id
-from systest.clusters.ssh import NodeError, NodeLost, NotProvisioned, SshAccount, accounts_in
-from systest.clusters.survey import NotUsable, Surveyed, in_parallel, survey
+from systest.clusters.ssh import NodeError, NotProvisioned, SshAccount, accounts_in, limited
+from systest.clusters.survey import NotUsable, Surveyed, in_parallel, interrupt, survey
 from systest.clusters.wheel import NoWheel, build_wheel
 from systest.progress import say
 
 _SCRIPT = Path("ducktape/provision.sh")
 _STEP_LIMIT_S = 900.0
 _GRACE_S = 30.0
-_NODES_AT_ONCE = 32
+_PUT_LIMIT_S = 120.0
 
 
 class NotDone(Exception):
@@ -52,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
         print(f"systest provision: {error}", file=sys.stderr)
         return 2
     try:
-        ready = in_parallel(_is_ready, accounts)
+        ready = in_parallel(_is_ready, accounts, interrupt)
         if todo := [account for account, is_ready in zip(accounts, ready, strict=True) if not is_ready]:
             _provision(todo)
         say(f"looking at {len(accounts)} nodes ...")
@@ -89,12 +88,12 @@ def table(nodes: Sequence[Surveyed]) -> str:
 
 
 def _is_ready(account: SshAccount) -> bool:
-    """Whether nothing is to be done on a node; of one that can't be reached the survey says so."""
+    """Whether nothing is to be done on a node; what else is wrong with one the survey says."""
     try:
         said = account.ssh_output('cat "$HOME"/.systest/ready', allow_fail=True, combine_stderr=False)
     except NotProvisioned:
         return False
-    except NodeLost:
+    except NodeError:
         return True
     finally:
         account.close()
@@ -137,14 +136,7 @@ def _on_all(nodes: Sequence[_Node], do: Callable[[_Node], None], also_failed: bo
             )
 
     todo = [node for node in nodes if also_failed or node.failure is None]
-    with ThreadPoolExecutor(_NODES_AT_ONCE, thread_name_prefix="provision") as pool:
-        try:
-            list(pool.map(attempt, todo))
-        except BaseException:  # Ctrl-C
-            pool.shutdown(wait=False, cancel_futures=True)
-            for node in todo:
-                node.disconnect()  # or the threads would wait for their nodes, and this for the threads
-            raise
+    in_parallel(attempt, todo, _Node.disconnect)
 
 
 class _Node:
@@ -155,11 +147,15 @@ class _Node:
         self.failure: str | None = None
         self._account = account
         self._client: paramiko.SSHClient | None = None
+        self._is_over = False
         # A directory of its own: accounts may share a home, and so may two drivers.
         self._incoming = f".systest/incoming-{uuid.uuid4().hex[:8]}"
 
     def install_system(self) -> None:
         self._client = self._account.connection()
+        if self._is_over:  # meanwhile, when there was nothing to close yet
+            self.disconnect()
+            raise NotDone("it was interrupted")
         # An earlier one was left where that driver was killed, or interrupted.
         old = 'find .systest -maxdepth 1 -name "incoming-*" -mmin +60 -exec rm -rf {} +'
         self._execute(f"mkdir -p {self._incoming} && {old}")
@@ -179,6 +175,7 @@ class _Node:
             self._execute(f"rm -rf {self._incoming}; rmdir .systest 2>/dev/null || :")
 
     def disconnect(self) -> None:
+        self._is_over = True
         if self._client is not None:
             self._client.close()
 
@@ -187,9 +184,9 @@ class _Node:
 
     def _put(self, file: Path) -> None:
         assert self._client is not None
-        with self._client.open_sftp() as files:
-            # sftp starts in the user's home too, but it need not be what $HOME says.
-            home = self._execute('echo "$HOME"')
+        # sftp starts in the user's home too, but it need not be what $HOME says.
+        home = self._execute('echo "$HOME"')
+        with limited(self._client, _PUT_LIMIT_S), self._client.open_sftp() as files:
             files.put(str(file), f"{home}/{self._incoming}/{file.name}")
 
     def _execute(self, script: str) -> str:
@@ -202,16 +199,33 @@ class _Node:
         if transport is None:
             raise NotDone("the connection was closed")
         last = ""
+        began_s = time.monotonic()
         with contextlib.closing(transport.open_session(timeout=_GRACE_S)) as channel:
-            channel.settimeout(_STEP_LIMIT_S + _GRACE_S)
             timed = f'cd "$HOME" && exec timeout -s KILL {_STEP_LIMIT_S:g} /bin/sh -c {shlex.quote(script)}'
-            channel.exec_command(f"exec /bin/sh -c {shlex.quote(timed)}")
-            for line in channel.makefile_stderr("r"):
-                if line.strip():
-                    last = line.strip()
+            with limited(self._client, _GRACE_S):
+                channel.exec_command(f"exec /bin/sh -c {shlex.quote(timed)}")
+            try:
+                for line in _lines(channel, began_s + _STEP_LIMIT_S + _GRACE_S):
+                    last = line
                     self._tell(last)
-            said = channel.makefile("r").readline().strip()
-            status = channel.recv_exit_status()
+                said = channel.makefile("r").readline().strip()
+                status = channel.recv_exit_status() if channel.status_event.wait(_GRACE_S) else None
+            except TimeoutError:  # the node can't end what root does there
+                status = None
+        if status != 0 and time.monotonic() - began_s >= _STEP_LIMIT_S:
+            doing = f" after it said: {last}" if last else ""
+            raise NotDone(f"`{script}` had not ended after {_STEP_LIMIT_S:g} s{doing}")
         if status != 0:
             raise NotDone(last or f"`{script}` ended with status {status}")
         return str(said)
+
+
+def _lines(channel: paramiko.Channel, deadline_s: float) -> Iterator[str]:
+    """Those of stderr that say something. Raises TimeoutError."""
+    stderr = channel.makefile_stderr("r")
+    while True:
+        channel.settimeout(max(0.0, deadline_s - time.monotonic()))
+        if not (line := stderr.readline()):
+            return
+        if line.strip():
+            yield line.strip()

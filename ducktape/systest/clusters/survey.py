@@ -6,6 +6,7 @@ gone, a key that is refused, another harness, no Java, a clock that is far off.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -70,13 +71,18 @@ def survey(accounts: Sequence[SshAccount]) -> list[Surveyed]:
             account.close()
 
     threads = _threads()
-    looks = in_parallel(look, accounts)
+    looks = in_parallel(look, accounts, interrupt)
     deadline_s = time.monotonic() + _THREADS_END_S
     while not _threads() <= threads and time.monotonic() < deadline_s:
         time.sleep(_POLL_S)
     if reasons := [each for each in looks if isinstance(each, str)]:
         raise NotUsable(reasons)
     return [each for each in looks if isinstance(each, Surveyed)]
+
+
+def interrupt(account: SshAccount) -> None:
+    """For `in_parallel`: ends what a thread waits for on a node."""
+    account.give_up("the wait for it was interrupted")
 
 
 def _threads() -> set[str]:
@@ -114,7 +120,7 @@ def distribution_on(account: Any) -> Distribution:
     """What Kafka runs from on a node; fetched there if need be. Raises DistributionUnavailable naming the node."""
     try:
         answer = account.ssh_output(
-            f"{account.python} -m systest.distribution ensure --json",
+            f"{shlex.quote(account.python)} -m systest.distribution ensure --json",
             combine_stderr=False,
             timeout_sec=_ENSURE_LIMIT_S,
         )
@@ -127,10 +133,25 @@ def distribution_on(account: Any) -> Distribution:
     return Distribution.from_json(answer.decode())
 
 
-def in_parallel(do: Callable[[_A], _T], items: Iterable[_A]) -> list[_T]:
-    """`do` for each item at once; returns when all have ended, raising the first item's error if any."""
+def in_parallel(
+    do: Callable[[_A], _T], items: Iterable[_A], interrupt: Callable[[_A], None] | None = None
+) -> list[_T]:
+    """`do` for each item at once; returns when all have ended, raising the first item's error if any.
+
+    Args:
+        do: what is done.
+        items: what it is done for.
+        interrupt: makes `do` end early for an item, if this is to end early, as by Ctrl-C.
+    """
     todo = list(items)
     if not todo:
         return []
     with ThreadPoolExecutor(min(len(todo), _PARALLEL_MAX), thread_name_prefix="node") as pool:
-        return list(pool.map(do, todo))
+        try:
+            return list(pool.map(do, todo))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if interrupt is not None:  # or the threads would wait for their nodes, and this for the threads
+                for item in todo:
+                    interrupt(item)
+            raise

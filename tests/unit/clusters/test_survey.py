@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from systest.cli import provision
 from systest.cli.main import main
 from systest.cli.provision import table
 from systest.clusters import clock, docker, ssh
+from systest.clusters import survey as survey_module
 from systest.clusters.harness import harness_id
 from systest.clusters.place import SshAccounts
 from systest.clusters.ssh import SshAccount
 from systest.clusters.survey import NotUsable, notes_on, survey
 
+SOON_S = 5.0
 TASKS = Path("/proc/self/task")
 
 
@@ -71,6 +77,33 @@ def test_survey__leaves_no_thread_that_a_fork_could_take_a_lock_from(two: list[A
     before = {path.name for path in TASKS.iterdir()}
     survey([node.account() for node in two])
     assert {path.name for path in TASKS.iterdir()} <= before
+
+
+def test_survey__interrupted__waits_for_no_node(sshd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = sshd.account()
+    interrupted_s: list[float] = []
+    monkeypatch.setattr(
+        survey_module, "distribution_on", lambda account: account.ssh("touch there; sleep 1000")
+    )
+
+    def interrupt() -> None:
+        while not list(sshd.temporary.glob("*/there")):
+            time.sleep(0.02)
+        interrupted_s.append(time.monotonic())
+        main_thread = threading.main_thread().ident
+        assert main_thread is not None
+        signal.pthread_kill(main_thread, signal.SIGINT)
+
+    ctrl_c = threading.Thread(target=interrupt)
+    ctrl_c.start()
+    with pytest.raises(KeyboardInterrupt):
+        survey([account])
+    assert time.monotonic() - interrupted_s[0] < SOON_S
+    ctrl_c.join()
+    deadline_s = time.monotonic() + SOON_S
+    while sshd.homes():
+        assert time.monotonic() < deadline_s, "what it began is still there"
+        time.sleep(0.02)
 
 
 def test_survey__of_clocks_that_are_apart__is_a_note_in_the_results(
@@ -166,6 +199,30 @@ def test_provision__half_done__is_not_taken_for_done(
     monkeypatch.chdir(tmp_path)  # where there is nothing to provision from, so that it ends there
     assert main(["provision", str(cluster_file(tmp_path, [sshd]))]) == 1
     assert "run this in the repository's root directory" in capfd.readouterr().err
+
+
+def test_provision__interrupted_while_it_connects__begins_nothing_after_that(sshd: Any) -> None:
+    node = provision._Node(sshd.account())
+    node.disconnect()  # as Ctrl-C does, while the node's own thread waits for its connection
+    with pytest.raises(provision.NotDone, match="it was interrupted"):
+        node.install_system()
+    assert not list(sshd.home.glob(".systest/incoming-*"))
+
+
+@pytest.mark.parametrize("left", ["", "setsid sleep 20 & "])
+def test_provision__of_a_node_where_a_step_takes_too_long__says_that(
+    sshd: Any, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    """Even where something that the node can't kill holds its output open, as what root runs there."""
+    monkeypatch.setattr(provision, "_STEP_LIMIT_S", 1.0)
+    monkeypatch.setattr(provision, "_GRACE_S", 4.0)
+    node = provision._Node(sshd.account())
+    node._client = node._account.connection()
+    began_s = time.monotonic()
+    with pytest.raises(provision.NotDone, match=r"had not ended after 1 s after it said: Installing sshd"):
+        node._execute(f"echo Installing sshd >&2; {left}exec sleep 1000")
+    assert time.monotonic() - began_s < 2 * SOON_S
+    node.disconnect()
 
 
 def test_allocation__passes_over_a_node_that_is_away_and_says_so(
