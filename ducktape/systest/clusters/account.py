@@ -40,6 +40,7 @@ class LocalAccount(BoundedAccount):
         """
         super().__init__(RemoteAccountSSHConfig(hostname, hostname=address), externally_routable_ip=address)
         self.home = str(home)
+        self.address = address
         self.python = sys.executable
         self._run_id = run_id
         home.mkdir(parents=True, exist_ok=True)

@@ -199,6 +199,18 @@ class SshAccount(BoundedAccount):
         return self._linked().hello
 
     @property
+    def address(self) -> str:
+        """Where its listeners are bound, and dialled: as the cluster file says, or where its sshd was reached.
+
+        The name by which it was reached is no such thing on the node itself: Debian has a host's own name mean a
+        loopback address, which no other node reaches. It has to do where there is only IPv6.
+        """
+        if self.externally_routable_ip:
+            return str(self.externally_routable_ip)
+        address = self.hello.address
+        return address if address and ":" not in address else str(self.ssh_hostname)
+
+    @property
     def login(self) -> str:
         return str(self.user or getpass.getuser())
 

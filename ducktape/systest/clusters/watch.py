@@ -44,6 +44,7 @@ class Hello:
 
     Args:
         home: the directory for what this connection's driver writes and starts there.
+        address: at which the connection reached it, as the node itself has it; "" if its sshd does not tell.
         run_id: for `systest.clusters.reaper.RUN_VARIABLE`, by which the processes are known.
         python: its interpreter.
         python_version: of that.
@@ -52,6 +53,7 @@ class Hello:
     """
 
     home: str
+    address: str
     run_id: str
     python: str
     python_version: str
@@ -70,6 +72,7 @@ def main() -> int:
     belongings = Belongings(reaper=False)
     hello = Hello(
         home=str(belongings.directory),
+        address=_own_address(os.environ.get("SSH_CONNECTION", "")),
         run_id=belongings.run_id,
         python=sys.executable,
         python_version=platform.python_version(),
@@ -86,6 +89,14 @@ def main() -> int:
         print(answer, flush=True)
     belongings.close()
     return 0
+
+
+def _own_address(connection: str) -> str:
+    """From what sshd says of a connection: the client's address and port, and the server's."""
+    match connection.split():
+        case [_, _, address, _]:
+            return address
+    return ""
 
 
 def _lines() -> Iterator[bytes]:

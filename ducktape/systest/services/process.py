@@ -275,7 +275,7 @@ def node_home(account: Account) -> str:
 
 def node_address(account: Account) -> str:
     """The address on which the node's listeners are bound, and dialled."""
-    return str(account.externally_routable_ip or account.ssh_hostname)
+    return account.address
 
 
 def node_python(account: Account) -> str:

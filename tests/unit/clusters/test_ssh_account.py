@@ -17,11 +17,11 @@ from typing import Any
 
 import psutil
 import pytest
-from ducktape.cluster.remoteaccount import RemoteCommandError
+from ducktape.cluster.remoteaccount import RemoteAccountSSHConfig, RemoteCommandError
 
 from systest.clusters import ssh
 from systest.clusters.ssh import NodeError, NodeLost, NotProvisioned, SshAccount
-from systest.services.process import NodeProcess, free_ports
+from systest.services.process import NodeProcess, free_ports, node_address
 
 GONE_LIMIT_S = 10.0
 SOON_S = 5.0
@@ -485,6 +485,17 @@ def test_node__whose_login_shell_talks__is_told_at_once_what_it_says(
     with pytest.raises(NodeError, match="its login shell prints 'Welcome' before"):
         account.ssh("true")
     assert time.monotonic() - began_s < SOON_S
+
+
+def test_address__that_the_cluster_file_does_not_tell__is_where_the_node_was_reached_and_not_its_name(
+    sshd: Any,
+) -> None:
+    account = SshAccount(RemoteAccountSSHConfig(**{**sshd.entry()["ssh_config"], "hostname": "localhost"}))
+    assert node_address(account) == "127.0.0.1"
+    assert len(free_ports(account, 1)) == 1
+    account.close()
+    account.externally_routable_ip = "node.example"
+    assert node_address(account) == "node.example"
 
 
 def test_node__with_another_harness__says_what_to_run(sshd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
