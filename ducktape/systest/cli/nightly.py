@@ -12,6 +12,7 @@ from pathlib import Path
 from systest.nightly import STEPS, markdown, play_night, steps_named, terminal, to_json
 
 BUDGET_MIN = 180.0
+_BUDGET_MIN_LEAST = 1.0
 _SCRIPT = "run_ducktape.sh"
 _SUMMARY = "summary"
 _GITHUB_PAGE = "GITHUB_STEP_SUMMARY"
@@ -55,8 +56,12 @@ def main(args: argparse.Namespace) -> int:
     try:
         required = [step.name for step in steps_named(_names(args.require))]
         steps = steps_named(_names(args.only)) if args.only else STEPS
-        if not args.budget > 0:
-            raise ValueError(f"a budget of {args.budget:g} minutes can't be kept; choose more than 0")
+        if not steps:
+            raise ValueError(f"--only {args.only} names no step; see --list")
+        if not args.budget > _BUDGET_MIN_LEAST:
+            raise ValueError(
+                f"a budget of {args.budget:g} minutes can't be kept; choose more than {_BUDGET_MIN_LEAST:g}"
+            )
         if not Path(_SCRIPT).exists():
             raise ValueError(f"there is no {_SCRIPT} here; run this in the repository's root directory")
     except ValueError as error:
@@ -68,15 +73,30 @@ def main(args: argparse.Namespace) -> int:
             print(f"{step.name:15} at most {step.limit_min:3g} min{lacking}\n    {step.command}")
         return 0
     results = Path(args.results_root, "nightly", datetime.now().strftime("%Y-%m-%d--%H-%M-%S"))
-    night = play_night(steps, results, args.budget, required, lambda line: print(line, flush=True))
+    try:
+        results.mkdir(parents=True)
+    except OSError as error:
+        print(f"run_ducktape nightly: the results can't be written: {error}", file=sys.stderr)
+        return 2
+    night = play_night(steps, results, args.budget, required, _show)
     files = {".json": to_json(night), ".md": markdown(night)}
     for suffix, text in files.items():
         (results / _SUMMARY).with_suffix(suffix).write_text(text, "utf-8")
     if page := os.environ.get(_GITHUB_PAGE):
         with Path(page).open("a", encoding="utf-8") as file:
             file.write(markdown(night))
-    print(f"\n{terminal(night, shutil.get_terminal_size((160, 24)).columns)}\n{results / _SUMMARY}.md")
+    _show(f"\n{terminal(night, shutil.get_terminal_size((160, 24)).columns)}\n{results / _SUMMARY}.md")
     return night.exit_status
+
+
+def _show(text: str) -> None:
+    """Prints it, for as long as there is somebody to read: Ctrl-C ends the `tee` behind a night, too."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # of what comes, and of what Python still holds
+        os.close(nowhere)
 
 
 def _names(text: str) -> list[str]:

@@ -113,7 +113,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Exit status: 0 only if every test passed and so every check held; 2 for input that can't be run."""
+    """Exit status: 0 only if every test passed and so every check held; 2 for input that can't be run, 69 (sysexits'
+    EX_UNAVAILABLE) if nodes can't be had there.
+    """
     try:
         return _run_somewhere(args)
     except KeyboardInterrupt:
@@ -135,7 +137,7 @@ def _run_somewhere(args: argparse.Namespace) -> int:
             opened = stack.enter_context(place.opened(say))
         except (ValueError, BrokerError, DistributionUnavailable, PlaceUnavailable) as error:
             print(f"run_ducktape: {error}", file=sys.stderr)
-            return 2
+            return os.EX_UNAVAILABLE if isinstance(error, PlaceUnavailable) else 2
         for note in opened.notes:
             options = _noted(options, note)
         return _run_tests(args.rest, rest, opened, options)

@@ -106,14 +106,26 @@ def marked(variable: str, value: str) -> set[psutil.Process]:
     return found
 
 
-def kill(process: psutil.Process) -> bool:
-    """Kills it; whether it was still there to kill."""
+def lives(process: psutil.Process) -> bool:
+    """Whether it is there and at work; one that ended and was not waited for is not."""
     try:
-        if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
-            return False
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it went between the two questions
+        return False
+    except psutil.AccessDenied:  # it is another user's by now
+        return True
+
+
+def kill(process: psutil.Process) -> bool:
+    """Kills it; whether it was still there to kill, were it only that nobody here may."""
+    if process.pid == os.getpid() or not lives(process):
+        return False
+    try:
         process.kill()  # psutil makes sure that the pid is still this process's
     except psutil.NoSuchProcess:
         return False
+    except psutil.AccessDenied:
+        pass
     return True
 
 

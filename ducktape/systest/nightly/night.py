@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shlex
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from systest import comparison
-from systest.nightly.outcome import Left, Outcome, not_begun, outcome_of
+from systest.nightly.outcome import End, Left, Outcome, not_begun, outcome_of
 from systest.nightly.process import Stop, run_step
 from systest.nightly.steps import Step
 from systest.reports import RunResult
 
 LOG = "output.log"
 """The file in a step's results that has all that it said."""
+
+_TEST = ("cls_name", "function_name", "injected_args", "test_status", "summary")
+_BEGIN_S = 60.0
+"""With less of the budget left no step is begun: it could only fail."""
 
 Say = Callable[[str], None]
 
@@ -68,7 +72,7 @@ def play_night(
             left_s = 60 * budget_min - (time.monotonic() - began_s)
             if stop.signals:
                 break
-            if left_s <= 0:
+            if left_s < _BEGIN_S:
                 outcomes.append(not_begun(step, budget_min))
                 continue
             limit_s = min(60 * step.limit_min, left_s)
@@ -77,6 +81,8 @@ def play_night(
             command = [*shlex.split(step.command), "--results-root", str(directory)]
             say(f"== [{number}/{len(steps)}] {step.name}, at most {limit_s / 60:.3g} min: {step.command}")
             ended = run_step(command, directory / LOG, limit_s, stop, say)
+            if ended.end is End.LIMIT and limit_s < 60 * step.limit_min:
+                ended = replace(ended, end=End.BUDGET)
             outcome = outcome_of(
                 step,
                 shlex.join(command),
@@ -98,14 +104,25 @@ def play_night(
 
 
 def left_in(directory: Path) -> Left:
-    """What a step left in its results; a report that it could not finish counts as none."""
-    tests, comparisons = [], []
+    """What a step left in its results; a report that can't be read is told of, and counts as none."""
+    tests: list[dict[str, Any]] = []
+    comparisons: list[RunResult] = []
+    unreadable: list[str] = []
     # ducktape's own directories; its link to the latest of them would show all twice.
     sessions = [each for each in directory.iterdir() if each.is_dir() and not each.is_symlink()]
     for session in sorted(sessions):
-        with contextlib.suppress(OSError, ValueError):
-            tests += json.loads((session / "report.json").read_text("utf-8"))["results"]
-        for file in sorted(session.glob(f"**/{comparison.REPORT}")):
-            with contextlib.suppress(ValueError):
-                comparisons.append(RunResult.from_json(file.read_text("utf-8")))
-    return Left(tuple(tests), tuple(comparisons))
+        for file in sorted([*session.glob("report.json"), *session.glob(f"**/{comparison.REPORT}")]):
+            try:
+                if file.name == comparison.REPORT:
+                    comparisons.append(RunResult.from_json(file.read_text("utf-8")))
+                else:
+                    tests += _tests_in(file)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                unreadable.append(f"its {file.name} can't be read ({error!r})")
+    return Left(tuple(tests), tuple(comparisons), tuple(unreadable))
+
+
+def _tests_in(report: Path) -> list[dict[str, Any]]:
+    """Of ducktape's report. Raises what says that it is none: OSError, ValueError, KeyError or TypeError."""
+    results = json.loads(report.read_text("utf-8"))["results"]
+    return [{name: test[name] for name in _TEST} for test in results]

@@ -1,15 +1,16 @@
 """From how a step ended and what it left to its verdict. Pure.
 
 Passed is what ended with exit status 0 and shows tests that passed: a step that ran nothing proves nothing. A command
-that can't run on this machine ends with exit status 2 and one sentence, before anything starts; where a machine may
-lack what the step needs, that is no failure. What the budget did not leave time for is one: a night that drops its last
-steps without a word is how tests rot.
+whose nodes this machine can't provide ends with an exit status for that and one sentence, before anything starts; where
+a machine may lack what the step needs, that is no failure. A full disk or a wrong option has another exit status, and
+is. So is what the budget did not leave time for: a night that drops its last steps without a word is how tests rot.
 """
 
 from __future__ import annotations
 
 import ast
 import enum
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from systest.metrics.verdict import Verdict
 from systest.nightly.steps import Step
 from systest.reports import RunResult
 
-_CAN_NOT_RUN = 2
+_SOME_FAILED = 1
 _SPEAKER = "run_ducktape: "
 _MESSAGE_MAX = 500
 _EXCEPTION = re.compile(r"[\w.]+\((.*)\)", re.DOTALL)
@@ -30,6 +31,7 @@ class End(enum.Enum):
 
     EXITED = "exited"
     LIMIT = "limit"
+    BUDGET = "budget"
     INTERRUPTED = "interrupted"
 
 
@@ -46,11 +48,11 @@ class Ended:
 
     Args:
         end: why.
-        exit_status: of the process; negative for a signal.
+        exit_status: of the process; negative for a signal, also for one that it does not heed.
         took_s: from its start until nothing of it was left.
         limit_s: what it was given.
         last_line: of its output, "" if it had none.
-        left_behind: command lines of processes that outlived it and had to be killed.
+        left_behind: command lines of processes that outlived it and had to be killed, if they could.
     """
 
     end: End
@@ -68,10 +70,12 @@ class Left:
     Args:
         tests: of each of ducktape's reports, test by test.
         comparisons: the results of its comparisons.
+        unreadable: of each report that is there and can't be read, in a sentence.
     """
 
     tests: tuple[Mapping[str, Any], ...] = ()
     comparisons: tuple[RunResult, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ class Outcome:
         took_s: its time.
         results: its directory, "" if it was not begun.
         tests_passed: how many did.
-        why: in a sentence, "" where the verdict or `failures` say it all.
+        why: in a sentence or some, "" where the verdict or `failures` say it all.
         failures: each failed test with its reason, and so each failed gate with its figures.
         undecided: gates that the noise left open.
     """
@@ -105,7 +109,7 @@ class Outcome:
 
 def not_begun(step: Step, budget_min: float) -> Outcome:
     """Of a step for which the budget left no time."""
-    why = f"the budget of {budget_min:g} minutes was used up"
+    why = f"the budget of {budget_min:g} minutes left it no time"
     return Outcome(step.name, step.command, StepVerdict.NOT_RUN, True, 0.0, "", 0, why, (), ())
 
 
@@ -124,7 +128,7 @@ def outcome_of(
     """
     passed = sum(test["test_status"] == "PASS" for test in left.tests)
     failures = tuple(_failure(test) for test in left.tests if test["test_status"] == "FAIL")
-    verdict, why = _judged(ended, passed, failures)
+    verdict, reasons = _judged(ended, passed, failures)
     may_lack = verdict is StepVerdict.NOT_RUN and step.may_lack and not is_required
     return Outcome(
         step=step.name,
@@ -134,7 +138,7 @@ def outcome_of(
         took_s=ended.took_s,
         results=results,
         tests_passed=passed,
-        why=why,
+        why="; ".join([*reasons, *left.unreadable]),
         failures=failures,
         undecided=tuple(
             each.gate.name
@@ -145,23 +149,37 @@ def outcome_of(
     )
 
 
-def _judged(ended: Ended, passed: int, failures: Sequence[str]) -> tuple[StepVerdict, str]:
-    if ended.end is End.INTERRUPTED:
-        return StepVerdict.INTERRUPTED, ""
-    if ended.end is End.LIMIT:
-        return StepVerdict.FAILED, f"it was ended after {ended.limit_s / 60:.3g} minutes, its limit"
-    has_said_why = ended.last_line.startswith(_SPEAKER)  # and is not told that it has no such option
-    if ended.exit_status == _CAN_NOT_RUN and has_said_why and not passed and not failures:
-        return StepVerdict.NOT_RUN, ended.last_line.removeprefix(_SPEAKER)
-    if ended.exit_status:
-        return StepVerdict.FAILED, "" if failures else f"exit status {ended.exit_status}: {ended.last_line}"
-    if failures:
-        return StepVerdict.FAILED, "its exit status is 0 all the same"
-    if not passed:
-        return StepVerdict.FAILED, "its exit status is 0, and it shows no test that passed"
+def _judged(ended: Ended, passed: int, failures: Sequence[str]) -> tuple[StepVerdict, list[str]]:
+    """The verdict, with sentences that say what the failures do not."""
+    has_begun = passed or failures or ended.left_behind
+    if ended.end is End.EXITED and ended.exit_status == os.EX_UNAVAILABLE and not has_begun:
+        return StepVerdict.NOT_RUN, [ended.last_line.removeprefix(_SPEAKER)]
+    reasons = []
+    if why := _why_ended_badly(ended, passed, failures):
+        reasons.append(why)
     if ended.left_behind:
-        return StepVerdict.FAILED, f"it left processes behind: {'; '.join(ended.left_behind)}"
-    return StepVerdict.PASSED, ""
+        reasons.append(f"it left processes behind: {', '.join(ended.left_behind)}")
+    if ended.end is End.INTERRUPTED:
+        return StepVerdict.INTERRUPTED, reasons
+    return StepVerdict.FAILED if reasons or failures else StepVerdict.PASSED, reasons
+
+
+def _why_ended_badly(ended: Ended, passed: int, failures: Sequence[str]) -> str:
+    minutes = f"{ended.limit_s / 60:.3g} minutes"
+    match ended.end:
+        case End.INTERRUPTED:
+            return ""
+        case End.LIMIT:
+            return f"it was ended after {minutes}, its limit"
+        case End.BUDGET:
+            return f"the night's budget ended it after {minutes}"
+    if failures and ended.exit_status == _SOME_FAILED:
+        return ""
+    if ended.exit_status:
+        return f"exit status {ended.exit_status}: {ended.last_line}"
+    if failures:
+        return "its exit status is 0 all the same"
+    return "" if passed else "its exit status is 0, and it shows no test that passed"
 
 
 def _failure(test: Mapping[str, Any]) -> str:

@@ -3,8 +3,8 @@
 A step has a session of its own, so that a terminal's Ctrl-C reaches the night alone, which passes it on. It is ended
 in order first, as Ctrl-C ends it, then by SIGTERM, then for good; this repository's commands clean up on either of the
 first two. Every process that it starts carries a mark in its environment, and what is left of those after its end is
-killed: also what made a session of its own, or outlived its parent. Should the night itself be killed, Linux ends the
-step by SIGTERM.
+killed: also what made a session of its own, or outlived its parent. What can't be killed, as it hangs in the kernel, is
+waited for no longer than all else. Should the night itself be killed, Linux ends the step by SIGTERM.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import IO
 
 import psutil
 
-from systest.clusters.reaper import kill, marked
+from systest.clusters.reaper import kill, lives, marked
 from systest.nightly.outcome import End, Ended
 
 MARK = "SYSTEST_STEP"
@@ -39,16 +39,18 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Stop:
-    """Ctrl-C and SIGTERM, as something to look at: a step is ended in order, wherever the night stands.
+    """Ctrl-C, SIGTERM, a closed terminal, as something to look at: a step is ended in order, wherever the night stands.
 
-    Once more means at once.
+    Once more means at once, but for a terminal: of its end its shell tells, and then the kernel.
     """
 
     def __init__(self) -> None:
         self.signals: list[int] = []
 
     def __enter__(self) -> Stop:
-        numbers = (signal.SIGINT, signal.SIGTERM)
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else nohup wants the night to go on
+            numbers.append(signal.SIGHUP)
         self._before = {number: signal.signal(number, self._note) for number in numbers}
         return self
 
@@ -57,7 +59,8 @@ class Stop:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: object) -> None:
-        self.signals.append(number)
+        if number != signal.SIGHUP or not self.signals:
+            self.signals.append(number)
 
 
 def run_step(
@@ -99,11 +102,17 @@ def run_step(
             _end(process, stop)
             break
         time.sleep(_LOOK_S)
-    process.wait()
     left_behind = _end_left(mark, known)
     pump.join(_LEFT_S)
-    took_s = time.monotonic() - began_s
-    return Ended(end, process.returncode, took_s, limit_s, pump.last_line, left_behind)
+    exit_status = process.poll()
+    return Ended(
+        end,
+        -signal.SIGKILL if exit_status is None else exit_status,
+        time.monotonic() - began_s,
+        limit_s,
+        pump.last_line,
+        left_behind,
+    )
 
 
 class _Pump(threading.Thread):
@@ -154,20 +163,19 @@ def _end_left(mark: str, known: set[psutil.Process]) -> tuple[str, ...]:
     deadline_s = time.monotonic() + _LEFT_S
     while (left := _left(mark, known)) and time.monotonic() < deadline_s:
         time.sleep(_LOOK_S)
-    lines = tuple(sorted(_command(process) for process in left))
-    while left := _left(mark, known):
+    lines: set[str] = set()
+    deadline_s = time.monotonic() + _TERM_S
+    while left and time.monotonic() < deadline_s:
+        lines |= {_command(process) for process in left}
         for process in left:
             kill(process)
         time.sleep(_LOOK_S)
-    return lines
+        left = _left(mark, known)
+    return tuple(sorted(lines))
 
 
 def _left(mark: str, known: set[psutil.Process]) -> set[psutil.Process]:
-    return {
-        process
-        for process in {*marked(MARK, mark), *known}
-        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    }
+    return {process for process in {*marked(MARK, mark), *known} if lives(process)}
 
 
 def _command(process: psutil.Process) -> str:

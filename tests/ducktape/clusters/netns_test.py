@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import signal
 import time
@@ -93,7 +94,7 @@ class NetnsRun(Run):
     def why_not(self) -> str | None:
         while self.process.poll() is None and not self._cluster_files():
             time.sleep(0.05)
-        return netns.why_not() if self.status == 2 else None
+        return netns.why_not() if self.status == os.EX_UNAVAILABLE else None
 
     def _cluster_files(self) -> list[Path]:
         return list(self.temporary.glob("systest-run-*/cluster.json"))

@@ -94,7 +94,7 @@ class Run:
             return True
         said = self.end()
         assert said.splitlines()[-1] == f"run_ducktape: {reason}", said
-        assert self.status == 2, f"status {self.status}"
+        assert self.status == os.EX_UNAVAILABLE, f"status {self.status}"
         return False
 
     @property

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +17,8 @@ from systest.cli import nightly
 from systest.cli.main import main
 from systest.nightly import STEPS, Step
 
+ROOT = Path(__file__).parents[3]
+LIMIT_S = 90.0
 BRIEF = "./run_ducktape.sh --broker embedded --strategies sync,async --rounds 1 --duration 0.3"
 
 
@@ -22,7 +30,10 @@ BRIEF = "./run_ducktape.sh --broker embedded --strategies sync,async --rounds 1 
             "unknown step 'comparsion', did you mean 'comparison'? Choose from comparison,",
         ),
         (["--require", "podman"], "unknown step 'podman'; choose from comparison,"),
+        (["--only", ","], "--only , names no step; see --list"),
         (["--budget", "0"], "a budget of 0 minutes can't be kept"),
+        (["--budget", "0.5"], "a budget of 0.5 minutes can't be kept; choose more than 1"),
+        (["--results-root", "setup.cfg"], "the results can't be written: "),
         (["--budget", "nan"], "a budget of nan minutes can't be kept"),
     ],
 )
@@ -55,8 +66,14 @@ def test_list__shows_every_step_as_a_command_and_runs_none(capfd: pytest.Capture
 def test_night__in_brief__shows_its_summary_and_leaves_it_for_people_and_programs(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lacking = "./run_ducktape.sh --cluster nowhere"
-    steps = (Step("brief", BRIEF, 5), Step("elsewhere", lacking, 5, may_lack=True), Step("wrong", lacking, 5))
+    nobody = tmp_path / "cluster.json"
+    config = {"host": "gone", "hostname": "127.0.0.1", "port": 1, "user": "nobody"}
+    nobody.write_text(json.dumps({"nodes": [{"externally_routable_ip": "127.0.0.1", "ssh_config": config}]}))
+    steps = (
+        Step("brief", BRIEF, 5),
+        Step("elsewhere", f"./run_ducktape.sh --cluster {nobody}", 5, may_lack=True),
+        Step("wrong", "./run_ducktape.sh --cluster nowhere", 5, may_lack=True),
+    )
     monkeypatch.setattr(nightly, "STEPS", steps)
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "page.md"))
     assert main(["nightly", "--results-root", str(tmp_path)]) == 1
@@ -69,9 +86,49 @@ def test_night__in_brief__shows_its_summary_and_leaves_it_for_people_and_program
     page = (tmp_path / "page.md").read_text("utf-8")
     assert page == (directory / "summary.md").read_text("utf-8")
     assert "| `elsewhere` | not run |" in page
-    assert "unknown cluster 'nowhere'" in page
+    assert "it can't be reached at 127.0.0.1:1" in page
+    assert "exit status 2: run_ducktape: unknown cluster 'nowhere'" in page
     brief, elsewhere, wrong = json.loads((directory / "summary.json").read_text("utf-8"))["outcomes"]
     assert (brief["verdict"], brief["tests_passed"]) == ("passed", 1)
     assert "async-throughput" in brief["undecided"]
     assert (elsewhere["is_failure"], wrong["is_failure"]) == (False, True)
     assert list((directory / "brief").glob("2*/**/comparison.md"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_night__whose_reader_is_gone__lets_the_step_clean_up_and_leaves_its_summary(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """As by Ctrl-C under `| tee`, or by closing the terminal."""
+    script = (
+        "trap 'for n in 1 2 3; do echo cleaning up $n; sleep 0.2; done; exit 3' INT; "
+        "echo at work; while :; do sleep 0.1; done"
+    )
+    program = (
+        "import sys; from systest.cli import nightly; from systest.cli.main import main\n"
+        f"nightly.STEPS = (nightly.STEPS[0].__class__('first', {f'sh -c {shlex.quote(script)}'!r}, 5),)\n"
+        f"sys.exit(main(['nightly', '--results-root', {str(tmp_path)!r}]))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "ducktape")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as night:
+        assert night.stdout is not None
+        assert night.stderr is not None
+        assert any(line == "at work\n" for line in night.stdout)
+        night.stdout.close()
+        night.send_signal(number)
+        if number == signal.SIGHUP:
+            time.sleep(0.5)
+            night.send_signal(number)  # by the kernel, after the shell
+        complaints = night.stderr.read()
+        assert night.wait(LIMIT_S) == 128 + number, complaints
+    assert complaints == ""
+    (directory,) = (tmp_path / "nightly").iterdir()
+    (outcome,) = json.loads((directory / "summary.json").read_text("utf-8"))["outcomes"]
+    assert outcome["verdict"] == "interrupted"
+    assert "cleaning up 3" in (directory / "first/output.log").read_text("utf-8")

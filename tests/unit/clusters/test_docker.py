@@ -252,7 +252,7 @@ def run(directory: Path, before: tuple[str, ...] = (), **environ: str) -> subpro
 
 
 def sentence_of(done: subprocess.CompletedProcess[str], directory: Path) -> str:
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (os.EX_UNAVAILABLE, "")
     (sentence,) = done.stderr.splitlines()
     assert [path.name for path in directory.iterdir() if path.name.startswith("systest-")] == []
     return sentence

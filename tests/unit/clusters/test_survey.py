@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 import time
@@ -136,7 +137,7 @@ def test_run__on_nodes_that_can_not_be_used__ends_in_a_sentence_before_anything_
     two: list[Any], tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ssh, "harness_id", lambda: "another")
-    assert main(["run", "--cluster", str(cluster_file(tmp_path, two))]) == 2
+    assert main(["run", "--cluster", str(cluster_file(tmp_path, two))]) == os.EX_UNAVAILABLE
     out, err = capfd.readouterr()
     assert out == ""
     looking, sentence = err.splitlines()

@@ -142,7 +142,7 @@ def test_run__without_vagrant__says_what_to_install(tmp_path: Path) -> None:
         timeout=LIMIT_S,
         check=False,
     )
-    assert done.returncode == 2
+    assert done.returncode == os.EX_UNAVAILABLE
     assert done.stderr.splitlines()[-1] == (
         "run_ducktape: there is no vagrant command here; install Vagrant, see vagrant/README.md"
     )

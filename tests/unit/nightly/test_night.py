@@ -15,7 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from systest.clusters.reaper import kill, lives
 from systest.nightly import Night, Step, play_night
+from systest.nightly import night as night_module
 from systest.nightly import process as step_process
 from systest.nightly.outcome import StepVerdict
 
@@ -92,14 +94,60 @@ def test_night__a_step_after_another__shows_and_keeps_what_they_say(tmp_path: Pa
 def test_step__whose_reports_are_cut_short__is_judged_without_them(tmp_path: Path) -> None:
     cut = "mkdir $2/2026; for file in report comparison; do printf '{' > $2/2026/$file.json; done; echo full; exit 1"
     night, _ = played([shell("cut", cut)], tmp_path)
-    assert night.outcomes[0].why == "exit status 1: full"
+    assert night.outcomes[0].why.startswith(
+        "exit status 1: full; its comparison.json can't be read (ValueError("
+    )
+    assert "; its report.json can't be read (JSONDecodeError(" in night.outcomes[0].why
+
+
+@pytest.mark.parametrize(
+    "report", ['{"result": []}', "[]", '{"results": 7}', '{"results": [{"cls_name": "T"}]}']
+)
+def test_step__whose_report_is_of_another_shape__says_so_and_the_night_goes_on(
+    tmp_path: Path, report: str
+) -> None:
+    step = shell("odd", f"mkdir $2/2026; echo '{report}' > $2/2026/report.json; echo done")
+    night, _ = played([step, shell("next", PASSES)], tmp_path)
+    odd, following = night.outcomes
+    assert (odd.verdict, following.verdict) == (StepVerdict.FAILED, StepVerdict.PASSED)
+    assert "its report.json can't be read (" in odd.why
 
 
 def test_step__that_hangs__is_ended_at_its_limit_with_all_that_it_started(tmp_path: Path, mark: str) -> None:
     hangs = shell("hangs", f'trap "" INT TERM; {HIDDEN} sleep 1000', mark, limit_min=0.02)
     night, _ = played([hangs, shell("next", PASSES)], tmp_path)
     assert [each.verdict for each in night.outcomes] == [StepVerdict.FAILED, StepVerdict.PASSED]
-    assert night.outcomes[0].why == "it was ended after 0.02 minutes, its limit"
+    why, left_behind = night.outcomes[0].why.split("; ", 1)
+    assert why == "it was ended after 0.02 minutes, its limit"
+    assert left_behind.startswith("it left processes behind: ")
+
+
+@pytest.mark.parametrize("error", [psutil.NoSuchProcess, psutil.AccessDenied])
+def test_process__that_can_not_be_looked_at__is_gone_or_another_users(
+    monkeypatch: pytest.MonkeyPatch, error: type[psutil.Error]
+) -> None:
+    def refuse(process: psutil.Process) -> str:
+        raise error(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "status", refuse)
+    monkeypatch.setattr(psutil.Process, "kill", refuse)
+    process = psutil.Process(os.getppid())
+    assert lives(process) is (error is psutil.AccessDenied)
+    assert kill(process) is (error is psutil.AccessDenied)
+
+
+def test_step__with_a_process_that_can_not_be_killed__is_failed_by_it_and_the_night_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    monkeypatch.setattr(step_process, "kill", lambda process: True)
+    night, _ = played([shell("leaves", f"{PASSES}; {HIDDEN}", mark), shell("next", PASSES)], tmp_path)
+    left = processes(mark)
+    for process in left:
+        process.kill()
+    psutil.wait_procs(left, timeout=LIMIT_S)
+    assert left
+    assert [each.verdict for each in night.outcomes] == [StepVerdict.FAILED, StepVerdict.PASSED]
+    assert night.outcomes[0].why.startswith("it left processes behind: ")
 
 
 def test_step__that_leaves_a_process_behind__is_failed_by_its_command_line(tmp_path: Path, mark: str) -> None:
@@ -109,13 +157,21 @@ def test_step__that_leaves_a_process_behind__is_failed_by_its_command_line(tmp_p
     assert mark in night.outcomes[0].why
 
 
-def test_budget__used_up__ends_the_step_that_runs_and_begins_no_other(tmp_path: Path) -> None:
+def test_budget__used_up__ends_the_step_that_runs_and_begins_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(night_module, "_BEGIN_S", 0.5)
     night, _ = played([shell("long", "sleep 1000"), shell("late", PASSES)], tmp_path, budget_min=0.02)
     long, late = night.outcomes
     assert (long.verdict, late.verdict) == (StepVerdict.FAILED, StepVerdict.NOT_RUN)
-    assert long.why == "it was ended after 0.02 minutes, its limit"
-    assert late.why == "the budget of 0.02 minutes was used up"
+    assert long.why == "the night's budget ended it after 0.02 minutes"
+    assert late.why == "the budget of 0.02 minutes left it no time"
     assert night.exit_status == 1
+
+
+def test_budget__with_less_than_a_minute_left__begins_no_step(tmp_path: Path) -> None:
+    night, said = played([shell("late", PASSES)], tmp_path, budget_min=0.9)
+    assert (night.outcomes[0].verdict, night.exit_status, said) == (StepVerdict.NOT_RUN, 1, [])
 
 
 @pytest.fixture
@@ -147,7 +203,7 @@ def command(tmp_path: Path, request: pytest.FixtureRequest, mark: str) -> Iterat
 
 
 @pytest.mark.parametrize("command", [f"{HIDDEN} echo at work; sleep 1000"], ids=["hidden"], indirect=True)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_night__interrupted__ends_the_step_says_what_there_is_and_leaves_nothing(
     command: subprocess.Popen[str], number: signal.Signals
 ) -> None:
@@ -158,6 +214,16 @@ def test_night__interrupted__ends_the_step_says_what_there_is_and_leaves_nothing
     assert "interrupted" in out
     assert f"ended early by signal {int(number)}" in out
     assert "second" not in out.replace("[1/2]", "")
+
+
+def test_stop__under_nohup__does_not_heed_a_closed_terminal() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with step_process.Stop() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.signals == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ STEP = Step("delivery", "./run_ducktape.sh tests/ducktape/delivery", 30)
 DOCKER = Step("docker", "./run_ducktape.sh --cluster docker", 30, may_lack=True)
 EXITED = Ended(End.EXITED, 0, 61.0, 1_800.0, "the last words")
 NO_DOCKER = dataclasses.replace(
-    EXITED, exit_status=2, last_line="run_ducktape: no Docker engine answers; start one"
+    EXITED, exit_status=os.EX_UNAVAILABLE, last_line="run_ducktape: no Docker engine answers; start one"
 )
 
 
@@ -80,9 +81,39 @@ def test_failure__whatever_ducktape_says_of_it__is_a_line(summary: str, words: s
         (EXITED, Left(tests=(a_test("two"), LOST)), "its exit status is 0 all the same"),
         (dataclasses.replace(EXITED, exit_status=1), GOOD, "exit status 1: the last words"),
         (dataclasses.replace(EXITED, exit_status=-9), GOOD, "exit status -9: the last words"),
+        (
+            dataclasses.replace(EXITED, exit_status=-9),
+            Left(tests=(a_test("two"), LOST)),
+            "exit status -9: the last words",
+        ),
         (dataclasses.replace(EXITED, exit_status=2), GOOD, "exit status 2: the last words"),
         (dataclasses.replace(EXITED, end=End.LIMIT), GOOD, "it was ended after 30 minutes, its limit"),
+        (
+            dataclasses.replace(EXITED, end=End.BUDGET),
+            GOOD,
+            "the night's budget ended it after 30 minutes",
+        ),
         (dataclasses.replace(EXITED, left_behind=("java -x",)), GOOD, "it left processes behind: java -x"),
+        (
+            dataclasses.replace(EXITED, end=End.LIMIT, left_behind=("java -x", "sh")),
+            GOOD,
+            "it was ended after 30 minutes, its limit; it left processes behind: java -x, sh",
+        ),
+        (
+            dataclasses.replace(EXITED, exit_status=3, left_behind=("java -x",)),
+            GOOD,
+            "exit status 3: the last words; it left processes behind: java -x",
+        ),
+        (
+            dataclasses.replace(EXITED, exit_status=1, left_behind=("java -x",)),
+            Left(tests=(a_test("two"), LOST)),
+            "it left processes behind: java -x",
+        ),
+        (
+            dataclasses.replace(NO_DOCKER, left_behind=("java -x",)),
+            Left(),
+            "exit status 69: run_ducktape: no Docker engine answers; start one; it left processes behind: java -x",
+        ),
     ],
 )
 def test_step__that_looks_well_and_is_not__is_failed_with_the_reason(
@@ -103,17 +134,34 @@ def test_step__that_can_not_run_here__is_a_failure_unless_a_machine_may_lack_wha
     assert outcome.why == "no Docker engine answers; start one"
 
 
-def test_step__whose_command_is_mistyped__is_failed_wherever_it_may_lack_something() -> None:
-    mistyped = dataclasses.replace(NO_DOCKER, last_line="__main__.py: error: unrecognized arguments: --nods")
-    outcome = judged(mistyped, Left(), DOCKER)
+@pytest.mark.parametrize(
+    "last_line",
+    [
+        "__main__.py: error: unrecognized arguments: --nods",
+        "run_ducktape: 12 MiB are free in /tmp, and a run needs 2048 MiB; make room, or set TMPDIR",
+    ],
+)
+def test_step__whose_input_can_not_be_run__is_failed_wherever_it_may_lack_something(last_line: str) -> None:
+    refused = dataclasses.replace(NO_DOCKER, exit_status=2, last_line=last_line)
+    outcome = judged(refused, Left(), DOCKER)
     assert (outcome.verdict, outcome.is_failure) == (StepVerdict.FAILED, True)
-    assert outcome.why == "exit status 2: __main__.py: error: unrecognized arguments: --nods"
+    assert outcome.why == f"exit status 2: {last_line}"
+
+
+def test_step__interrupted_and_with_something_left__says_so() -> None:
+    outcome = judged(dataclasses.replace(EXITED, end=End.INTERRUPTED, left_behind=("java -x",)))
+    assert (outcome.verdict, outcome.why) == (StepVerdict.INTERRUPTED, "it left processes behind: java -x")
+
+
+def test_step__with_a_report_that_can_not_be_read__says_so_and_is_judged_by_all_else() -> None:
+    outcome = judged(left=dataclasses.replace(GOOD, unreadable=("its comparison.json can't be read",)))
+    assert (outcome.verdict, outcome.why) == (StepVerdict.PASSED, "its comparison.json can't be read")
 
 
 def test_step__for_which_no_time_is_left__is_not_run_and_a_failure() -> None:
     outcome = not_begun(DOCKER, 90.0)
     assert (outcome.verdict, outcome.is_failure) == (StepVerdict.NOT_RUN, True)
-    assert outcome.why == "the budget of 90 minutes was used up"
+    assert outcome.why == "the budget of 90 minutes left it no time"
 
 
 def test_step__with_gates_that_the_noise_left_open__names_them() -> None:
@@ -156,7 +204,7 @@ def test_summary__in_a_terminal__has_every_step_and_what_failed(width: int) -> N
         in text
     )
     assert "docker 0:01:01 not run, no failure no Docker engine answers; start one" in text
-    assert "speed 0:00:00 not run the budget of 180 minutes was used up" in text
+    assert "speed 0:00:00 not run the budget of 180 minutes left it no time" in text
 
 
 def test_summary__in_markdown__is_a_table_and_the_commands() -> None:
