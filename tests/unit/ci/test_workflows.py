@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from systest.cli.nightly import BUDGET_MIN
+from systest.nightly import STEPS
+
 ROOT = Path(__file__).parents[3]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
 LIMIT_S = 120.0
@@ -131,8 +134,21 @@ def test_ci__runs_every_python_that_the_package_is_for() -> None:
     assert setup["options"]["python_requires"] == f">={PYTHONS[0]}"
 
 
-def test_nightly__has_more_time_than_its_budget() -> None:
-    from systest.cli.nightly import BUDGET_MIN
+def test_ci__compares_on_kafka_and_on_no_other_broker() -> None:
+    commands = [step["run"] for step in steps(ROOT / ".github/workflows/ci.yml") if "run" in step]
+    runs = [command.split() for command in commands if "run_ducktape.sh" in command]
+    assert runs
+    for words in runs:
+        assert words[words.index("--broker") + 1] == "kafka"
 
+
+def test_nightly__requires_every_step_that_a_machine_may_lack_and_keeps_its_page() -> None:
+    [command] = [step["run"] for step in steps(ROOT / ".github/workflows/nightly.yml") if "run" in step]
+    required = command.split("--require ")[1].split(",")
+    assert sorted(required) == sorted(step.name for step in STEPS if step.may_lack)
+    assert command.startswith("sudo --preserve-env=PATH,HOME,GITHUB_STEP_SUMMARY ./run_ducktape.sh")
+
+
+def test_nightly__has_more_time_than_its_budget() -> None:
     content = yaml.safe_load((ROOT / ".github/workflows/nightly.yml").read_text("utf-8"))
     assert content["jobs"]["night"]["timeout-minutes"] >= BUDGET_MIN + 15

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from systest.gates import load_gates
+from systest.metrics.verdict import Bound
 from systest.nightly import STEPS, Night, Step, markdown, steps_named, terminal, to_json
 from systest.nightly.outcome import End, Ended, Left, Outcome, StepVerdict, not_begun, outcome_of
-from systest.options import RunOptions
-from tests.unit.gates.test_judgement import MEASURED, ROOT
+from tests.unit.gates.test_judgement import GATES, MEASURED, ROOT
 
 STEP = Step("delivery", "./run_ducktape.sh tests/ducktape/delivery", 30)
 DOCKER = Step("docker", "./run_ducktape.sh --cluster docker", 30, may_lack=True)
@@ -165,8 +164,9 @@ def test_step__for_which_no_time_is_left__is_not_run_and_a_failure() -> None:
 
 
 def test_step__with_gates_that_the_noise_left_open__names_them() -> None:
-    result = dataclasses.replace(MEASURED, gates=load_gates(ROOT / RunOptions().gates))
-    assert judged(left=dataclasses.replace(GOOD, comparisons=(result,))).undecided == ("async-p99-saturated",)
+    named = dataclasses.replace(GATES[0], name="near", bound=Bound(0.95, at_least=True))
+    result = dataclasses.replace(MEASURED, gates=(*GATES, named))
+    assert judged(left=dataclasses.replace(GOOD, comparisons=(result,))).undecided == ("near",)
 
 
 NIGHT = Night(
@@ -228,6 +228,7 @@ def test_steps__are_named_once_and_are_commands_of_this_repository() -> None:
     for step in STEPS:
         words = step.command.split()
         assert words[0] == "./run_ducktape.sh"
+        assert words[words.index("--broker") + 1] == "kafka", f"{step.name} may fall back to another broker"
         for path in (word for word in words if word.startswith("tests/")):
             assert (ROOT / path).exists(), f"{step.name} runs {path}, which is not there"
 
