@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import random
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from typing import Any
 
 import psutil
 
@@ -25,6 +27,7 @@ _PARTITIONS: Mapping[BrokerKind, int] = {BrokerKind.KAFKA: 6, BrokerKind.EXTERNA
 REPORT = "comparison.json"
 """The file in a test's results that holds the result."""
 _WHOLE = 0.95
+_BOOT = "cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.bootsessionuuid"
 _LOOK_S = 0.2
 
 Say = Callable[[str], None]
@@ -50,11 +53,13 @@ def play_comparison(
     plans = {name: RoundPlan(name, work, partitions) for name in options.strategies}
     played: dict[str, list[RoundResult]] = {name: [] for name in options.strategies}
     told: dict[str, Round] = {}
+    is_here = all(is_this_machine(account) for account in player.accounts)
     position, count = 0, options.rounds * len(plans)
     for order in orders(options):
         for name in order:
             position += 1
-            others_percent = psutil.cpu_percent(_LOOK_S)  # nothing of this run is at work now
+            # Nothing of this run is at work now.
+            others_percent = psutil.cpu_percent(_LOOK_S) if is_here else None
             outcome = player.play(plans[name])
             result = replace(round_result(position, outcome), others_percent=others_percent)
             played[name].append(result)
@@ -79,6 +84,13 @@ def play_comparison(
             for name, rounds in played.items()
         ),
     )
+
+
+def is_this_machine(account: Any) -> bool:
+    """Whether a node runs on this kernel: so do namespaces and containers, and no virtual or other machine."""
+    here = subprocess.run(["/bin/sh", "-c", _BOOT], stdout=subprocess.PIPE, check=False).stdout
+    there: bytes = account.ssh_output(_BOOT, allow_fail=True, combine_stderr=False)
+    return here.strip() == there.strip() != b""
 
 
 def orders(options: RunOptions) -> list[tuple[str, ...]]:

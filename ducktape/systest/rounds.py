@@ -148,6 +148,11 @@ class RoundPlayer:
         self._numbers = itertools.count(1)
         self.replicas = min(REPLICATION_FACTOR, broker.broker_count)
 
+    @property
+    def accounts(self) -> list[Any]:
+        """Of the nodes that producers run on."""
+        return [node.account for node in self._producers.nodes]
+
     def play(self, plan: RoundPlan, during: Callable[[Sequence[WorkerRun]], None] | None = None) -> Round:
         """One round, from making its topic to judging its log.
 

@@ -83,6 +83,10 @@ class Gate:
             raise ValueError(f"{self.bound.limit} is no bound; write a number")
         if self.times is not None and self.bound.limit <= 0:
             raise ValueError(f"{self.bound.limit:g} is no bound on a ratio; write one above 0")
+        if self.times is not None and self.metric.may_be_zero:
+            raise ValueError(
+                f"{self.figure} may well be 0, to which there is no ratio; leave out times, and bound the figure"
+            )
         better = self.metric.better
         if better is not Better.NEITHER and self.bound.at_least is not (better is Better.HIGHER):
             right = "at_least" if better is Better.HIGHER else "at_most"
@@ -113,6 +117,11 @@ def load_gates(path: Path) -> tuple[Gate, ...]:
         raise GatesError(f"the gates {path} are not YAML{where}: {error.problem}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise GatesError(f"the gates {path} can't be read: {error}") from error
+    except (
+        TypeError,
+        ValueError,
+    ) as error:  # YAML, and yet no value: a sequence as a key, the 30th of February
+        raise GatesError(f"the gates {path} hold what is no value: {error}") from error
     if not isinstance(content, dict) or not content:
         raise GatesError(f"the gates {path} name none; write `name: {{{', '.join(_NEEDED)}, at_least}}`")
     gates = []

@@ -10,7 +10,7 @@ its rounds, since what is not in the log has no throughput. Fewer rounds than sh
 
 On a machine that others use elapsed time errs in one direction, and no number of rounds shows it: a scheduler is fair
 to threads, so who has more of them gets more, and a rate of 1.7 times another's was 1.1 times it. So there the interval
-of a rate or a latency is taken twice as far both ways. What is measured in CPU time needs no such room.
+of whatever depends on it, such as a rate or a latency, is taken twice as far both ways. CPU time needs no such room.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ from systest.metrics import RoundFigures
 from systest.metrics.interval import ROUNDS_MIN, median_interval
 from systest.metrics.verdict import Verdict, verdict_of
 
-_ELAPSED = frozenset({"throughput", "latency"})
-"""Groups of figures that depend on when the machine runs whom."""
 _OTHERS_MAX_PERCENT = 25.0
 _ROOM = 2.0
 
@@ -88,7 +86,7 @@ def judge(gate: Gate, workload: str, rounds: Mapping[str, Sequence[PlayedRound]]
     value, interval = statistics.median(own), median_interval(own)
     why = "" if interval else f"{ROUNDS_MIN} rounds or more show the noise"
     others_percent = _others_percent(gate, rounds)
-    if interval and gate.metric.group in _ELAPSED and others_percent > _OTHERS_MAX_PERCENT:
+    if interval and gate.metric.is_elapsed and others_percent > _OTHERS_MAX_PERCENT:
         interval = _widened(*interval)
         why = f"others took {others_percent:.0f} % of the machine, which widens it"
     verdict = verdict_of(gate.bound, value, interval)

@@ -42,6 +42,8 @@ class Metric:
         group: of the table.
         better: which way is better.
         only_open: whether it says something in an open loop only.
+        is_elapsed: whether it depends on when the machine runs whom, unlike CPU time.
+        may_be_zero: whether 0 or less is a healthy value, to which no ratio can be taken.
     """
 
     path: str
@@ -49,6 +51,8 @@ class Metric:
     group: str
     better: Better
     only_open: bool = False
+    is_elapsed: bool = False
+    may_be_zero: bool = False
 
     def of(self, figures: RoundFigures) -> float | None:
         """The figure of one round; None where it was not measured."""
@@ -64,31 +68,31 @@ class Metric:
 _HIGHER, _LOWER, _NEITHER = Better.HIGHER, Better.LOWER, Better.NEITHER
 
 METRICS: tuple[Metric, ...] = (
-    Metric("throughput.sent", "records sent", "throughput", _HIGHER),
-    Metric("throughput.records_per_s", "send rate, records/s", "throughput", _HIGHER),
-    Metric("throughput.megabytes_per_s", "data throughput, MB/s", "throughput", _HIGHER),
-    Metric("latency.average_ms", "average, ms", "latency", _LOWER),
-    Metric("latency.p50_ms", "p50, ms", "latency", _LOWER),
-    Metric("latency.p95_ms", "p95, ms", "latency", _LOWER),
-    Metric("latency.p99_ms", "p99, ms", "latency", _LOWER),
-    Metric("latency.max_ms", "max, ms", "latency", _LOWER),
-    Metric("service.p50_ms", "p50 from the call, ms", "latency", _LOWER, only_open=True),
-    Metric("service.p99_ms", "p99 from the call, ms", "latency", _LOWER, only_open=True),
-    Metric("code_path.produce_us", "produce(), us/record", "code path", _LOWER),
-    Metric("code_path.poll_us", "poll(), us/record", "code path", _LOWER),
-    Metric("code_path.flush_ms", "flush(), ms", "code path", _LOWER),
-    Metric("code_path.poll_calls", "poll() calls", "code path", _NEITHER),
-    Metric("code_path.records_per_poll", "records per poll()", "code path", _HIGHER),
+    Metric("throughput.sent", "records sent", "throughput", _HIGHER, is_elapsed=True),
+    Metric("throughput.records_per_s", "send rate, records/s", "throughput", _HIGHER, is_elapsed=True),
+    Metric("throughput.megabytes_per_s", "data throughput, MB/s", "throughput", _HIGHER, is_elapsed=True),
+    Metric("latency.average_ms", "average, ms", "latency", _LOWER, is_elapsed=True),
+    Metric("latency.p50_ms", "p50, ms", "latency", _LOWER, is_elapsed=True),
+    Metric("latency.p95_ms", "p95, ms", "latency", _LOWER, is_elapsed=True),
+    Metric("latency.p99_ms", "p99, ms", "latency", _LOWER, is_elapsed=True),
+    Metric("latency.max_ms", "max, ms", "latency", _LOWER, is_elapsed=True),
+    Metric("service.p50_ms", "p50 from the call, ms", "latency", _LOWER, only_open=True, is_elapsed=True),
+    Metric("service.p99_ms", "p99 from the call, ms", "latency", _LOWER, only_open=True, is_elapsed=True),
+    Metric("code_path.produce_us", "produce(), us/record", "code path", _LOWER, is_elapsed=True),
+    Metric("code_path.poll_us", "poll(), us/record", "code path", _LOWER, is_elapsed=True),
+    Metric("code_path.flush_ms", "flush(), ms", "code path", _LOWER, is_elapsed=True),
+    Metric("code_path.poll_calls", "poll() calls", "code path", _NEITHER, is_elapsed=True),
+    Metric("code_path.records_per_poll", "records per poll()", "code path", _HIGHER, is_elapsed=True),
     Metric("outcomes.success_percent", "success, %", "outcome", _HIGHER),
-    Metric("outcomes.error_percent", "error, %", "outcome", _LOWER),
-    Metric("memory.growth_mib", "memory growth, MiB", "resources", _LOWER),
+    Metric("outcomes.error_percent", "error, %", "outcome", _LOWER, may_be_zero=True),
+    Metric("memory.growth_mib", "memory growth, MiB", "resources", _LOWER, may_be_zero=True),
     Metric("memory.peak_mib", "memory peak, MiB", "resources", _LOWER),
     Metric("cpu.client_us", "client CPU, us/record", "resources", _LOWER),
     Metric("cpu.caller_us", "of that the caller's thread", "resources", _LOWER),
     Metric("cpu.broker_us", "broker CPU, us/record", "resources", _LOWER),
-    Metric("loop_lag.p99_ms", "loop lag p99, ms", "event loop", _LOWER),
-    Metric("loop_lag.work_p99_ms", "its own work in it, ms", "event loop", _LOWER),
-    Metric("loop_lag.max_ms", "loop lag max, ms", "event loop", _LOWER),
+    Metric("loop_lag.p99_ms", "loop lag p99, ms", "event loop", _LOWER, is_elapsed=True),
+    Metric("loop_lag.work_p99_ms", "its own work in it, ms", "event loop", _LOWER, may_be_zero=True),
+    Metric("loop_lag.max_ms", "loop lag max, ms", "event loop", _LOWER, is_elapsed=True),
 )
 
 

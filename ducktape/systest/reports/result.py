@@ -31,8 +31,8 @@ class RoundResult:
         in_log: records read back.
         report_inversions: acknowledgements that came ahead of an earlier record's.
         figures: what was measured.
-        others_percent: CPU of this machine that was in use right before the round, and so by others; None if not
-            measured.
+        others_percent: CPU of the machine that was in use right before the round, and so by others; None if not
+            measured, as where the nodes are not the driver's machine.
     """
 
     position: int

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from systest.gates import Gate, GateVerdict, judge, load_gates
-from systest.metrics import RoundFigures
+from systest.metrics import METRICS, RoundFigures
 from systest.metrics.verdict import Bound, Verdict
 from systest.options import RunOptions
 from systest.reports import RoundResult, RunResult, gate_failures
@@ -163,6 +163,17 @@ def test_rate__on_a_machine_that_others_use__needs_to_miss_or_keep_its_bound_by_
 def test_cpu_time__on_a_machine_that_others_use__is_judged_as_ever() -> None:
     assert verdict(busy(80), "async-cpu") == verdict(MEASURED, "async-cpu")
     assert verdict(busy(80), "async-loop-lag") == verdict(MEASURED, "async-loop-lag")
+
+
+def test_room__on_a_machine_that_others_use__is_for_every_figure_but_those_of_cpu_counts_and_memory() -> None:
+    assert {metric.path for metric in METRICS if not metric.is_elapsed} == {
+        *("outcomes.success_percent", "outcomes.error_percent", "memory.growth_mib", "memory.peak_mib"),
+        *("cpu.client_us", "cpu.caller_us", "cpu.broker_us", "loop_lag.work_p99_ms"),
+    }
+    lag = Gate("lag", "async", "loop_lag.p99_ms", Bound(1), None, "saturate", "it is too late")
+    calm, crowded = verdict(MEASURED, lag), verdict(busy(80), lag)
+    assert calm.low is not None
+    assert crowded.low == calm.low / 2
 
 
 @pytest.mark.parametrize("who", ["async", "sync"])
