@@ -26,7 +26,7 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
     Fewer than six can't give 95 % that way. Three to five give the t-interval of their logarithms, since noise
     multiplies a rate or a latency; of themselves where one is not positive. It is wide, so that little is decided, and
     outliers make it wider. With three to five simulated rounds in which chance halved every tenth or fifth, it lay
-    wholly on a wrong side of the median in 2.8 % of the runs at most, and in 4.9 % with exponential noise.
+    wholly on one wrong side of the median in 3.1 % of the runs at most, and in 4.9 % with exponential noise.
     """
     ordered, count = sorted(values), len(values)
     if count in _T:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from systest.nightly.night import Night
 from systest.nightly.outcome import Outcome, StepVerdict
+from systest.reports.words import in_table
 
 VERSION = 1
 _INDENT = " " * 6
@@ -41,7 +42,7 @@ def markdown(night: Night) -> str:
     ]
     for each in night.outcomes:
         mark = "**" if each.is_failure else ""
-        details = "<br>".join(_escaped(text) for text in _details(each))
+        details = "<br>".join(in_table(text) for text in _details(each))
         lines.append(
             f"| `{each.step}` | {mark}{each.verdict.value}{mark} | {_time(each.took_s)} | {_tests(each)} | {details} |"
         )
@@ -85,7 +86,3 @@ def _time(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

@@ -1,6 +1,7 @@
 """The verdicts on the gates as JUnit's XML, for a CI server: one test case a gate, beside ducktape's own report.
 
-A gate that is not met is a failure with its figures; one that is undecided or not judged is skipped and says why.
+A gate that the run fails by is a failure: one that is not met, with its figures, or one that is not judged for want of
+a figure that the run should have, with the reason. Any other that is undecided or not judged is skipped and says why.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def _gates(result: RunResult) -> list[str]:
     ]
     for each in words.gates_of_this_run(result):
         cells = [words.judged_figure(each), words.judged(each), each.gate.reason]
-        lines.append(_line([each.gate.name, each.verdict.value, *(" ".join(cell.split()) for cell in cells)]))
+        lines.append(_line([words.in_table(each.gate.name), each.verdict.value, *map(words.in_table, cells)]))
     lines += ["", *(f"- {line}" for line in words.gates_of_other_runs(result))]
     return [*lines, "", words.gates_legend(), ""]
 

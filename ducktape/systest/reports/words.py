@@ -18,6 +18,11 @@ def number(value: float) -> str:
     return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
 
 
+def in_table(text: str) -> str:
+    """Words of others for a cell of a Markdown table: neither markup nor a cell's end in them counts."""
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+
+
 def headline(result: RunResult) -> list[str]:
     """The broker, what it was asked, and what must be known besides."""
     work = result.workload

@@ -13,6 +13,8 @@ from systest.worker.spec import Setting, TransformSpec
 
 _CALL_LIMIT_S = 30.0
 _BATCH_WAIT_S = 0.2
+_COMMITTED_WAIT_S = 0.2
+"""Short: who asks has records to read meanwhile, and asks again."""
 _PAUSE_S = 0.1
 _PRODUCER_ONLY = frozenset(
     {"transactional.id", "transaction.timeout.ms", "acks", "enable.idempotence", "linger.ms", "batch.size"}
@@ -145,7 +147,7 @@ class Shared(Source):
         if not self._is_idle:
             return False
         try:
-            found = self._consumer.committed(self._all_partitions(), _BATCH_WAIT_S)
+            found = self._consumer.committed(self._all_partitions(), _COMMITTED_WAIT_S)
         except KafkaException:  # a transaction is about to change them, or the coordinator is on its way
             return False
         return all(max(0, place.offset) >= self._end[place.partition] for place in found)

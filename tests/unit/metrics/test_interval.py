@@ -51,13 +51,18 @@ def test_interval__of_few_that_are_not_all_positive__is_their_own_t_interval(
 
 
 @pytest.mark.parametrize("count", [3, 4, 5])
-@pytest.mark.parametrize(("halved", "wrong_most"), [(0.0, 0.03), (0.1, 0.03), (0.2, 0.033)])
+@pytest.mark.parametrize(
+    ("halved", "exponential", "wrong_most"),
+    [(0.0, 0.0, 0.03), (0.1, 0.0, 0.03), (0.2, 0.0, 0.033), (0.0, 0.2, 0.05)],
+)
 def test_interval__of_few_with_outliers_on_one_side__is_seldom_wholly_wrong(
-    count: int, halved: float, wrong_most: float
+    count: int, halved: float, exponential: float, wrong_most: float
 ) -> None:
     chance = random.Random(7)
 
     def value() -> float:
+        if exponential:
+            return 1.0 + chance.expovariate(1 / exponential)
         return chance.lognormvariate(0, 0.05) * (0.5 if chance.random() < halved else 1.0)
 
     median = statistics.median(value() for _ in range(100_000))

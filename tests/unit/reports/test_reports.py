@@ -153,6 +153,13 @@ def test_markdown__every_gate__has_its_reason() -> None:
     assert "- not judged: over-java: java did not run" in text
 
 
+def test_markdown__a_reason_with_markup_in_it__is_one_cell() -> None:
+    gate = dataclasses.replace(JUDGED.gates[0], name="a|b", reason="p50 | p99\nof <b>")
+    text = markdown(dataclasses.replace(RESULT, gates=(gate,)))
+    assert text.count("| a\\|b | met | ") == 1
+    assert " | p50 \\| p99 of &lt;b> |" in text
+
+
 def test_junit__every_gate__is_a_test_case_that_passed_failed_or_was_skipped() -> None:
     suite = ElementTree.fromstring(junit(JUDGED))
     assert {key: suite.get(key) for key in ("name", "tests", "failures", "errors", "skipped")} == {
