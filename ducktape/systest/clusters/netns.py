@@ -41,6 +41,8 @@ _LEASE_ATTEMPTS = 100
 _COMMAND_LIMIT_S = 20.0
 _UP_LIMIT_S = 20.0
 _POLL_S = 0.02
+_END_LIMIT_S = 10.0  # of a process that was killed
+_JUST_ENDING_S = 1.0
 _PROVISION = Path("ducktape/provision.sh")
 _PACKAGES_LIMIT_S = 600.0
 _TOOLS = ("ip", "unshare", "nsenter", "sshd", "ssh-keygen")
@@ -98,15 +100,18 @@ class NetnsNodes(Place):
         _provide_tools(say)
         if (reason := why_not()) is not None:
             raise PlaceUnavailable(reason)
-        belongings = Belongings()
-        try:
+        with contextlib.ExitStack() as ends:
+            belongings = Belongings()
             try:
-                file = _bring_up(self.nodes, belongings)
-            except OSError as error:
-                raise PlaceUnavailable(f"nodes in network namespaces did not come up ({error})") from error
-            yield Opened(("--cluster", SSH_CLUSTER, "--cluster-file", str(file)))
-        finally:
-            belongings.close()
+                try:
+                    file = _bring_up(self.nodes, belongings, ends)
+                except OSError as error:
+                    raise PlaceUnavailable(
+                        f"nodes in network namespaces did not come up ({error})"
+                    ) from error
+                yield Opened(("--cluster", SSH_CLUSTER, "--cluster-file", str(file)))
+            finally:
+                belongings.close()  # kills them all; what is left to `ends` is to wait for it
 
 
 def why_not() -> str | None:
@@ -149,11 +154,12 @@ def _provide_tools(say: Say) -> None:
             )
 
 
-def _bring_up(count: int, belongings: Belongings) -> Path:
+def _bring_up(count: int, belongings: Belongings, ends: contextlib.ExitStack) -> Path:
     """Makes the nodes; returns the cluster file that lists them."""
     here = belongings.directory
     environment = {**os.environ, RUN_VARIABLE: belongings.run_id}
     hub = _spawn(["unshare", "--net", "sleep", "infinity"], environment, here / "hub.log")
+    ends.callback(_await_end, hub)
     _await_namespace("the bridge's namespace", hub, here / "hub.log")
     network = _lease(hub.pid)
     _make_key(here / "key")
@@ -163,22 +169,22 @@ def _bring_up(count: int, belongings: Belongings) -> Path:
         node = Node(f"netns{number}", str(address), here / f"netns{number}")
         _furnish(node, (here / "key.pub").read_text("utf-8"))
         init = ["sh", "-c", _INIT, "init", str(node.directory), str(_path_of("sshd"))]
-        process = _spawn([*_UNSHARE_NODE, *init], environment, node.directory / "init.log")
-        _await_namespace(node.name, process, node.directory / "init.log")
+        log = node.directory / "init.log"
+        process = _spawn([*_UNSHARE_NODE, *init], environment, log)
+        ends.callback(_await_end, process)
+        _await_namespace(node.name, process, log)
+        own_cable = [
+            "link set lo up",
+            f"address add {address}/{network.prefixlen} dev eth0",
+            "link set eth0 up",
+        ]
         try:
             _configure(hub.pid, [f"link add name {node.name} type veth peer name eth0 netns {process.pid}"])
-            _configure(
-                process.pid,
-                [
-                    "link set lo up",
-                    f"address add {address}/{network.prefixlen} dev eth0",
-                    "link set eth0 up",
-                ],
-            )
-        finally:
-            _check_alive(
-                node.name, process, node.directory / "init.log"
-            )  # its end, if it has come, is the reason
+            _configure(process.pid, own_cable)
+        except PlaceUnavailable:
+            _await_end(process, _JUST_ENDING_S)  # a process loses its namespaces a moment before it has ended
+            _check_alive(node.name, process, log)
+            raise
         cables += [f"link set {node.name} master bridge", f"link set {node.name} up"]
         nodes.append((node, process))
     _configure(hub.pid, [*cables, "link set driver master bridge", "link set driver up"])
@@ -308,6 +314,11 @@ def _await_sshd(node: Node, process: subprocess.Popen[bytes]) -> None:
             said = _last_words(node.directory / "sshd.log")
             raise PlaceUnavailable(f"the sshd of {node.name} is not up after {_UP_LIMIT_S:.0f} s; {said}")
         time.sleep(_POLL_S)
+
+
+def _await_end(process: subprocess.Popen[bytes], limit_s: float = _END_LIMIT_S) -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(limit_s)
 
 
 def _check_alive(name: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -11,8 +11,6 @@ import pytest
 from systest.clusters import netns
 from systest.clusters.place import PlaceUnavailable
 
-# Nodes end with what they belong to, and nobody waits for them one by one.
-pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 needs_nodes = pytest.mark.skipif(netns.why_not() is not None, reason=netns.why_not() or "")
 
 
