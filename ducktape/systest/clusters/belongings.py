@@ -60,12 +60,17 @@ class Belongings:
             return
         reap(self.directory, self.run_id)
         if self._reaper is not None:
-            try:
-                self._reaper.wait(_REAPER_END_S)
-            except subprocess.TimeoutExpired:
-                self._reaper.kill()
-                self._reaper.wait()
+            await_reaper(self._reaper)
         atexit.unregister(self.close)
+
+
+def await_reaper(reaper: subprocess.Popen[bytes]) -> None:
+    """Returns once it has ended, as it does by itself when the directory is gone; else it is killed."""
+    try:
+        reaper.wait(_REAPER_END_S)
+    except subprocess.TimeoutExpired:
+        reaper.kill()
+        reaper.wait()
 
 
 def remove_abandoned() -> None:

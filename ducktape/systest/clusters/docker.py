@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from systest.clusters import engine as docker
-from systest.clusters.belongings import Belongings
+from systest.clusters.belongings import Belongings, await_reaper
 from systest.clusters.docker_objects import labels, remove, remove_abandoned
 from systest.clusters.engine import CommandFailed, Engine
 from systest.clusters.owner import Owner
@@ -57,7 +57,6 @@ _PULL_LIMIT_S = 600.0
 _NODE_LIMIT_S = 60.0
 _POLL_S = 0.1
 _TIDY_UP_S = 20.0
-_REAPER_END_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,11 +297,7 @@ def _belongings() -> Iterator[tuple[Belongings, Engine]]:
                 remove(engine)
             finally:
                 belongings.close()
-                try:
-                    reaper.wait(_REAPER_END_S)
-                except subprocess.TimeoutExpired:
-                    reaper.kill()
-                    reaper.wait()
+                await_reaper(reaper)
 
 
 @contextlib.contextmanager

@@ -117,10 +117,8 @@ def load_gates(path: Path) -> tuple[Gate, ...]:
         raise GatesError(f"the gates {path} are not YAML{where}: {error.problem}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise GatesError(f"the gates {path} can't be read: {error}") from error
-    except (
-        TypeError,
-        ValueError,
-    ) as error:  # YAML, and yet no value: a sequence as a key, the 30th of February
+    except (TypeError, ValueError) as error:
+        # It is YAML, and yet no value: a sequence as a key, the 30th of February.
         raise GatesError(f"the gates {path} hold what is no value: {error}") from error
     if not isinstance(content, dict) or not content:
         raise GatesError(f"the gates {path} name none; write `name: {{{', '.join(_NEEDED)}, at_least}}`")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -155,6 +156,11 @@ class Run:
         assert nodes, one
         assert others, other
         assert nodes.isdisjoint(others), (nodes, others)
+
+    def assert_said_that_it_wants_three_nodes_and_has_two(self) -> None:
+        said = self.end()
+        assert re.search("round_after_round.* needs 3 nodes, and 2 can be used", said), said
+        assert self.status == 1, f"status {self.status}"
 
     def _nodes_of(self, outcome: dict[str, Any]) -> set[str]:
         """The nodes whose logs were collected for a test."""
