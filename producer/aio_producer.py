@@ -13,43 +13,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 import warnings
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict
 from functools import partial
-from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from producer import arguments
+from producer.access import Access
 from producer.batch_executor import ProducerBatchExecutor
 from producer.batch_manager import ProducerBatchManager
 from producer.buffer_timeout import BufferTimeoutManager
-from producer.callbacks import BatchResult, CallbackManager, DeliveryFuture, OnDelivery
+from producer.callbacks import BatchResult, CallbackManager, OnDelivery
 from producer.client_conf import client_conf
 from producer.errors import (
     FatalTransactionError,
     ProducerClosedError,
     RetriableTransactionError,
-    WrongLoopError,
     transaction_error,
 )
+from producer.intake import Intake
 from producer.lifecycle import LifeCycle, State
 from producer.message import Message
-from producer.message_batch import PARTITIONER, MessageBatch, Record
+from producer.message_batch import PARTITIONER, MessageBatch
 from producer.statistics import ProducerStatistics
 from producer.transaction import Phase, Transaction, Transactions
-from producer.transport import PureTransport, choose_transport
+from producer.transport import choose_transport, transport_kind
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]  # not exported, but documented
 
-TICK_S_MAX = 0.001
-"""How long produce() may keep the loop before it lets other tasks run."""
 PURGE_S_MAX = 5.0
 """How long close() waits for the reports of records that it gave up."""
 STOP_S_MAX = 10.0
@@ -74,8 +71,8 @@ class AIOProducer:
             the latest; others leave at the end of the loop's tick. 0: only when a report makes room.
         max_workers: most threads for blocking calls such as list_topics, at least 1.
         executor: where to run those instead; it is left running by close().
-        transport: how librdkafka is reached: "pure". Default: the environment variable PRODUCER_TRANSPORT,
-            else "pure".
+        transport: how librdkafka is reached: "compiled" or "pure". Default: the environment variable
+            PRODUCER_TRANSPORT, else "compiled" where it was built, and "pure" elsewhere.
 
     Made on a running loop and used on that loop only; RuntimeError where there is none. Raises TypeError or
     ValueError that names the parameter, and KafkaException for settings that librdkafka refuses.
@@ -91,43 +88,37 @@ class AIOProducer:
         *,
         transport: str | None = None,
     ) -> None:
-        self._life = LifeCycle()
+        self._life = life = LifeCycle()
         self._closing: asyncio.Task[None] | None = None
-        self._pid = os.getpid()
         arguments.checked_count("batch_size", batch_size)
         arguments.checked_seconds("buffer_timeout", buffer_timeout)
         arguments.checked_count("max_workers", max_workers)
         arguments.checked_executor(executor)
-        choose_transport(transport)
-        self._loop = loop = asyncio.get_running_loop()
-        self._thread = get_ident()
-        prepared = client_conf(conf, loop, partial(_note_fatal, self._life))
-        self._default_on_delivery = prepared.on_delivery
+        kind = transport_kind(choose_transport(transport))
+        self._access = access = Access(life)
+        self._loop = loop = access.loop
+        prepared = client_conf(conf, loop, partial(_note_fatal, life))
         self._callbacks = callbacks = CallbackManager(loop, prepared.only_failures)
-        self._future_type = callbacks.future_type
+        self._lane = lane = kind.fast_lane(loop, callbacks.future_type)
         self._manager = manager = ProducerBatchManager(
-            loop, callbacks, batch_size, arguments.queue_messages_max(prepared.conf)
+            loop, callbacks, lane, batch_size, arguments.queue_messages_max(prepared.conf)
         )
         self._transaction_s_max = arguments.transaction_s_max(prepared.conf)
-        self._transactions = Transactions(bool(prepared.conf.get("transactional.id")))
-        callbacks.on_failure = partial(_note_failure, self._life, self._transactions)
+        self._transactions = transactions = Transactions(bool(prepared.conf.get("transactional.id")))
+        callbacks.on_failure = partial(_note_failure, life, transactions)
+        make_transport = partial(
+            kind.make, prepared, loop, callbacks, manager.unsettled, manager.make_progress
+        )
         self._executor = manager.executor = ProducerBatchExecutor(
-            loop,
-            callbacks,
-            partial(
-                PureTransport,
-                prepared.conf,
-                loop,
-                callbacks,
-                manager.unsettled,
-                manager.make_progress,
-                prepared.serves_events,
-            ),
-            max_workers,
-            executor,
+            loop, callbacks, make_transport, max_workers, executor
         )
         self._timeouts = BufferTimeoutManager(loop, manager.hand_over, buffer_timeout)
         manager.on_left_over = self._timeouts.try_again
+        self._intake = Intake(
+            access, transactions, callbacks, lane, manager, self._timeouts, prepared.on_delivery
+        )
+        if type(self).produce is AIOProducer.produce:
+            self.produce = lane.produce  # type: ignore[method-assign]  # the same, without a coroutine in between
 
     @property
     def transport(self) -> str:
@@ -169,53 +160,9 @@ class AIOProducer:
         If cancelled: while it waits in line the record is not queued; otherwise it is, and on_delivery still
             runs.
         """
-        manager = self._manager
-        if (
-            manager.room > 0
-            and type(value) is bytes
-            and (key is None or type(key) is bytes)
-            and partition == PARTITIONER
-            and on_delivery is None
-            and headers is None
-            and not timestamp
-            and callback is None
-            and get_ident() == self._thread
-        ):
-            records = manager.plain.get(topic)
-            if records is None:
-                records = manager.open_plain(topic)
-            if records is not None:
-                manager.room -= 1
-                future = self._future_type(loop=self._loop)
-                records.append({"value": value, "key": key, "callback": future})
-                return future
-        return await self._produce(topic, value, key, partition, on_delivery or callback, timestamp, headers)
-
-    async def _produce(
-        self,
-        topic: str,
-        value: arguments.Payload,
-        key: arguments.Payload,
-        partition: int,
-        on_delivery: OnDelivery | None,
-        timestamp: int,
-        headers: arguments.Headers | None,
-    ) -> asyncio.Future[Message]:
-        self._require_may_produce()
-        record, bulk, on_delivery = self._checked(
-            topic, value, key, partition, on_delivery, timestamp, headers
+        return await self._lane.produce(
+            topic, value, key, partition, on_delivery, timestamp, headers, callback=callback
         )
-        manager = self._manager
-        if not manager.has_space():
-            manager.hand_over()  # the line may be due to records of this very tick
-        if not manager.has_space():
-            return await manager.stand_in_line(
-                partial(self._enter, topic, partition, record, bulk, on_delivery)
-            )
-        future = self._enter_now(topic, partition, record, bulk, on_delivery)
-        if self._timeouts.elapsed_s() > TICK_S_MAX:
-            await asyncio.sleep(0)
-        return future
 
     def produce_nowait(
         self,
@@ -233,15 +180,9 @@ class AIOProducer:
 
         Raises BufferError when the queue is full or others wait for it. Let the loop run, or use produce().
         """
-        self._require_may_produce()
-        record, bulk, chosen = self._checked(
+        return self._intake.produce_nowait(
             topic, value, key, partition, on_delivery or callback, timestamp, headers
         )
-        if not self._manager.has_space():
-            raise BufferError(
-                "The producer's queue is full. Await produce(), or try again when reports have come."
-            )
-        return self._enter_now(topic, partition, record, bulk, chosen)
 
     async def send_and_wait(
         self,
@@ -289,107 +230,7 @@ class AIOProducer:
 
         If cancelled: the records that are queued stay so, in order from the first; the rest is not queued.
         """
-        self._require_may_produce()
-        arguments.checked_topic(topic)
-        arguments.checked_partition(partition)
-        chosen = arguments.checked_callback(on_delivery, callback) or self._default_on_delivery
-        future: asyncio.Future[BatchResult] = self._loop.create_future()
-        if not messages:
-            future.set_result(BatchResult(0))
-            return future
-        return await self._produce_batch(topic, messages, partition, chosen, future)
-
-    async def _produce_batch(
-        self,
-        topic: str,
-        messages: Sequence[Mapping[str, Any]],
-        partition: int,
-        on_delivery: OnDelivery | None,
-        future: asyncio.Future[BatchResult],
-    ) -> asyncio.Future[BatchResult]:
-        manager = self._manager
-        report = self._callbacks.batch_report(len(messages), future, on_delivery)
-        slots = report.slots
-        records: list[Record] | None = None
-        for index, message in enumerate(messages):
-            if records is not None and manager.room > 0 and type(message) is dict:
-                value, key = message.get("value"), message.get("key")
-                if (
-                    type(value) is bytes
-                    and (key is None or type(key) is bytes)
-                    and len(message) == 1 + ("key" in message)
-                ):
-                    manager.room -= 1
-                    records.append({"value": value, "key": key, "callback": slots[index]})
-                    continue
-            try:
-                place, record, bulk = _checked_mapping(message, partition)
-            except (TypeError, ValueError) as refused:
-                report.reject(index, refused)
-                continue
-            record["callback"] = slots[index]
-            if not manager.has_space():
-                manager.hand_over()
-            if manager.has_space():
-                report.enter(topic, place, record, bulk, manager.add)
-                self._after_entry()
-                if self._timeouts.elapsed_s() > TICK_S_MAX:
-                    await asyncio.sleep(0)
-                    self._life.require_open()
-                    self._transactions.require_in_place()
-            else:
-                await manager.stand_in_line(partial(report.enter, topic, place, record, bulk, manager.add))
-                self._life.require_open()
-            records = manager.plain.get(topic) if partition == PARTITIONER else None
-        return future
-
-    def _checked(
-        self,
-        topic: Any,
-        value: Any,
-        key: Any,
-        partition: Any,
-        on_delivery: Any,
-        timestamp: Any,
-        headers: Any,
-    ) -> tuple[Record, bool, OnDelivery | None]:
-        """The record but for its callback, whether it fits the bulk call, and its on_delivery."""
-        arguments.checked_topic(topic)
-        record: Record = {
-            "value": arguments.checked_payload("value", value),
-            "key": arguments.checked_payload("key", key),
-        }
-        arguments.checked_partition(partition)
-        bulk = _add_extras(record, timestamp, headers)
-        return record, bulk, arguments.checked_callback(on_delivery, self._default_on_delivery)
-
-    def _enter(
-        self, topic: str, partition: int, record: Record, bulk: bool, on_delivery: OnDelivery | None
-    ) -> DeliveryFuture:
-        """Put a checked record into the buffer, now that there is room for it."""
-        future = self._future_type(loop=self._loop)
-        record["callback"] = self._callbacks.callback_for(future, on_delivery)
-        self._manager.add(topic, partition, record, bulk)
-        return future
-
-    def _enter_now(
-        self, topic: str, partition: int, record: Record, bulk: bool, on_delivery: OnDelivery | None
-    ) -> DeliveryFuture:
-        was_idle = self._manager.is_idle()
-        future = self._enter(topic, partition, record, bulk, on_delivery)
-        self._after_entry(was_idle)
-        return future
-
-    def _after_entry(self, at_once: bool = False) -> None:
-        """Records entered the buffer: see to it that they leave."""
-        manager = self._manager
-        if at_once and manager.hand_over():
-            return
-        self._timeouts.mark_activity()
-        if manager.burst_is_full():
-            manager.flush_buffer()
-        if self._default_on_delivery is None:
-            manager.open_room()
+        return await self._intake.produce_batch(topic, messages, partition, on_delivery, callback)
 
     # Waiting
 
@@ -408,7 +249,7 @@ class AIOProducer:
         If cancelled: nothing changes but the wait.
         """
         timeout_s = arguments.checked_timeout(timeout)
-        self._require_here()
+        self._access.require_here()
         if self._life.state is State.CLOSED:
             return 0
         return await self._flush(timeout_s)
@@ -436,7 +277,7 @@ class AIOProducer:
         If cancelled: nothing changes but the wait.
         """
         timeout_s = arguments.checked_timeout(timeout)
-        self._require_usable()
+        self._access.require_usable()
         settled_before = self._callbacks.settled
         self._manager.hand_over()
         self._executor.transport.serve()
@@ -455,7 +296,7 @@ class AIOProducer:
 
         If cancelled: the purge itself goes on.
         """
-        self._require_usable()
+        self._access.require_usable()
         if in_queue:
             self._manager.drop_buffer(KafkaError(KafkaError._PURGE_QUEUE))
         await self._executor.run_blocking("purge", in_queue, in_flight, blocking)
@@ -469,7 +310,7 @@ class AIOProducer:
 
         If cancelled: the answer is dropped.
         """
-        self._require_usable()
+        self._access.require_usable()
         metadata: ClusterMetadata = await self._executor.run_blocking(
             "list_topics", *([] if topic is None else [topic]), timeout=timeout
         )
@@ -480,7 +321,7 @@ class AIOProducer:
 
         If cancelled: they are set all the same.
         """
-        self._require_usable()
+        self._access.require_usable()
         await self._executor.run_blocking("set_sasl_credentials", username, password)
 
     # Transactions
@@ -625,9 +466,9 @@ class AIOProducer:
     @contextlib.asynccontextmanager
     async def _turn(self, call: str) -> AsyncIterator[None]:
         """The block makes `call`, alone, of a producer that is alive."""
-        self._require_alive()
+        self._access.require_alive()
         async with self._transactions.turn(call):
-            self._require_alive()  # the call that was waited for may have ended it
+            self._access.require_alive()  # the call that was waited for may have ended it
             yield
 
     async def _carry_out(self, name: str, *args: Any, limit_s: float) -> None:
@@ -658,13 +499,6 @@ class AIOProducer:
         )
         _note_fatal(self._life, error)
         return FatalTransactionError(error)
-
-    def _require_alive(self) -> None:
-        """As _require_usable(), with a fatal error as the transaction error that it is."""
-        self._require_here()
-        if self._life.state is State.FAILED and isinstance(self._life.cause, KafkaException):
-            raise transaction_error(self._life.cause) from self._life.cause
-        self._life.require_open()
 
     # What is going on inside
 
@@ -723,7 +557,7 @@ class AIOProducer:
         If cancelled: the closing goes on; calling close() again waits for it.
         """
         timeout_s = arguments.checked_timeout(timeout)
-        self._require_here()
+        self._access.require_here()
         if self._life.state is State.CLOSED:
             return
         if self._closing is None:
@@ -762,7 +596,11 @@ class AIOProducer:
         await self.close()
 
     def __del__(self) -> None:
-        if not hasattr(self, "_timeouts") or self._life.state is State.CLOSED or self._pid != os.getpid():
+        if (
+            not hasattr(self, "_timeouts")
+            or self._life.state is State.CLOSED
+            or not self._access.is_this_process()
+        ):
             return
         self._executor.transport.abandon()
         self._executor.stop_threads()
@@ -773,35 +611,6 @@ class AIOProducer:
             stacklevel=2,
             source=self,
         )
-
-    # Right caller, right time
-
-    def _require_here(self) -> None:
-        """Raise WrongLoopError unless called on the loop that the producer was made on."""
-        if self._pid != os.getpid():
-            raise WrongLoopError(
-                "The producer belongs to the process that made it. Make a new one after a fork."
-            )
-        try:
-            here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            here = False
-        if not here:
-            raise WrongLoopError(
-                "The producer belongs to the event loop that it was made on. Call it from a task of that "
-                "loop, or from another thread by asyncio.run_coroutine_threadsafe()."
-            )
-
-    def _require_usable(self) -> None:
-        self._require_here()
-        self._life.require_open()
-
-    def _require_may_produce(self) -> None:
-        if self._transactions.phase is Phase.UNCONFIGURED:
-            self._require_usable()
-        else:
-            self._require_alive()
-            self._transactions.require("produce")
 
 
 def _note_failure(life: LifeCycle, transactions: Transactions, error: KafkaError) -> bool:
@@ -824,30 +633,3 @@ def _left_s(deadline_s: None) -> None: ...
 def _left_s(deadline_s: float | None) -> float | None:
     """The time until a deadline, which may be none."""
     return None if deadline_s is None else max(deadline_s - time.monotonic(), 0)
-
-
-def _add_extras(record: Record, timestamp: Any, headers: Any) -> bool:
-    """Add timestamp and headers where given; whether the record still fits the bulk call."""
-    if timestamp:
-        record["timestamp"] = arguments.checked_timestamp(timestamp)
-    elif timestamp != 0 or not isinstance(timestamp, int):
-        arguments.checked_timestamp(timestamp)
-    if headers is not None:
-        checked = arguments.checked_headers(headers)
-        if checked is not None:
-            record["headers"] = checked
-    return len(record) == 2
-
-
-def _checked_mapping(message: Mapping[str, Any], partition: int) -> tuple[int, Record, bool]:
-    """Of one mapping of a batch: its partition, its record but for the callback, and whether it fits bulk."""
-    if not isinstance(message, Mapping):
-        raise TypeError(f"a message must be a mapping, not {type(message).__name__}.")
-    get = message.get
-    record: Record = {
-        "value": arguments.checked_payload("value", get("value")),
-        "key": arguments.checked_payload("key", get("key")),
-    }
-    own_partition = get("partition")
-    place = partition if own_partition is None else arguments.checked_partition(own_partition)
-    return place, record, _add_extras(record, get("timestamp") or 0, get("headers"))

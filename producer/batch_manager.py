@@ -8,9 +8,8 @@ Bound: at most `unsettled_max` records (librdkafka's own queue limit) are unsett
 librdkafka together. Beyond it callers wait in one line, first come first served; their record enters the
 buffer at the moment their turn comes.
 
-The fast path of `produce` uses `room`, `plain` and `open_plain` directly: while `room` is positive, a record
-with neither partition, headers nor timestamp may be appended to its topic's list there without asking anything
-else. All else goes through `add`.
+Plain records come through the FastLane, which is opened here as far as they may enter unasked. All else goes through
+`add`.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from confluent_kafka import KafkaError
 from producer.arguments import checked_topic
 from producer.batch_executor import ProducerBatchExecutor
 from producer.callbacks import CallbackManager
+from producer.fast_lane import FastLane
 from producer.message_batch import PARTITIONER, MessageBatch, Record, create_message_batch
 
 BURST_MIN = 64
@@ -77,7 +77,12 @@ class ProducerBatchManager:
     """Called when reports were settled and the queue is full all the same."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, callbacks: CallbackManager, batch_size: int, unsettled_max: int
+        self,
+        loop: asyncio.AbstractEventLoop,
+        callbacks: CallbackManager,
+        lane: FastLane,
+        batch_size: int,
+        unsettled_max: int,
     ) -> None:
         self._loop = loop
         self._callbacks = callbacks
@@ -92,23 +97,23 @@ class ProducerBatchManager:
         self._handed_over = 0
         self._room_max = ROOM_MAX
         self._room_opened_s: float | None = None
-        self.plain: dict[str, list[Record]] = {}
-        self.room = 0
+        self._lane = lane
+        lane.open_list = self._open_list
 
     # Counts
 
     @property
     def accepted(self) -> int:
         """Records that ever entered the buffer."""
-        return self._granted - self.room
+        return self._granted - self._lane.room
 
     def unsettled(self) -> int:
         """Records in the buffer and in librdkafka that have no outcome yet."""
-        return self._granted - self.room - self._callbacks.settled
+        return self._granted - self._lane.room - self._callbacks.settled
 
     def buffered(self) -> int:
         """Records that the transport has not taken."""
-        return self._granted - self.room - self._handed_over
+        return self._granted - self._lane.room - self._handed_over
 
     @property
     def waiting(self) -> int:
@@ -118,7 +123,7 @@ class ProducerBatchManager:
 
     def is_idle(self) -> bool:
         """Whether no record is on its way, so that the next one need not wait for the end of the tick."""
-        return self._granted - self.room == self._callbacks.settled
+        return self._granted - self._lane.room == self._callbacks.settled
 
     # Entering the buffer
 
@@ -133,19 +138,19 @@ class ProducerBatchManager:
             groups = self._topics[topic] = []
         if not groups or not groups[-1].admits(partition, bulk):
             groups.append(_Group())
-            self.plain.pop(topic, None)
+            self._lane.lists.pop(topic, None)
         group = groups[-1]
         records = group.records.get(partition)
         if records is None:
             group.bulk[partition] = bulk
             records = group.records[partition] = []
             if bulk and partition == PARTITIONER:
-                self.plain[topic] = records
+                self._lane.lists[topic] = records
         records.append(record)
         self._granted += 1
 
-    def open_plain(self, topic: str) -> list[Record] | None:
-        """As `plain[topic]`, for a topic that has nothing buffered yet; None where `add` must decide.
+    def _open_list(self, topic: str) -> list[Record] | None:
+        """As `lists[topic]` of the lane, for a topic that has nothing buffered yet; None where `add` must decide.
 
         Raises TypeError or ValueError for a topic that cannot be sent to.
         """
@@ -153,7 +158,7 @@ class ProducerBatchManager:
             return None
         records: list[Record] = []
         self._topics[checked_topic(topic)] = [_Group({PARTITIONER: True}, {PARTITIONER: records})]
-        self.plain[topic] = records
+        self._lane.lists[topic] = records
         return records
 
     def burst_is_full(self) -> bool:
@@ -164,7 +169,7 @@ class ProducerBatchManager:
         return True
 
     def open_room(self) -> None:
-        """Let the fast path append up to the next look at the clock, the burst or the queue limit."""
+        """Let the fast lane append up to the next look at the clock, the burst or the queue limit."""
         if self._sealed or self._line or self._callbacks.marks:
             self.close_room()
             return
@@ -177,13 +182,13 @@ class ProducerBatchManager:
                 self._room_max = min(self._room_max * 2, ROOM_MAX)
         self._room_opened_s = now_s
         room = min(self._room_max, self._burst - self.buffered(), self._unsettled_max - self.unsettled())
-        self._granted += max(room, 0) - self.room
-        self.room = max(room, 0)
+        self._granted += max(room, 0) - self._lane.room
+        self._lane.room = max(room, 0)
 
     def close_room(self) -> None:
         """Send the next record through `add`."""
-        self._granted -= self.room
-        self.room = 0
+        self._granted -= self._lane.room
+        self._lane.room = 0
         self._room_opened_s = None
 
     async def stand_in_line(self, enter: Callable[[], _T]) -> _T:
@@ -217,7 +222,7 @@ class ProducerBatchManager:
             buffered = self.buffered()
             self._sealed.extend(self._batches(None))
             self._topics.clear()
-            self.plain.clear()
+            self._lane.lists.clear()
             if buffered * 4 < self._burst:
                 self._burst = max(self._burst // 2, min(BURST_MIN, self._batch_size))
         if self._sealed:
@@ -266,7 +271,7 @@ class ProducerBatchManager:
         dropped = [*self._sealed, *self._batches(None)]
         self._sealed.clear()
         self._topics.clear()
-        self.plain.clear()
+        self._lane.lists.clear()
         for batch in dropped:
             self._handed_over += len(batch)
             for record in batch.messages:

@@ -98,8 +98,6 @@ def client_conf(
     for name in ("stats_cb", "throttle_cb"):
         if name in copied:
             copied[name] = calls.wrap(name, copied[name])
-    if "oauth_cb" in copied:
-        copied["oauth_cb"] = _answering(copied["oauth_cb"])
     if "logger" in copied:
         copied["logger"] = LoopLogger(calls, copied["logger"])
     return ClientConf(copied, on_delivery, only_failures, serves_events)
@@ -113,7 +111,7 @@ def _on_error(
     return error_cb(error) if error_cb is not None else None
 
 
-def _answering(oauth_cb: Callable[[str], Any]) -> Callable[[str], Any]:
+def answering(oauth_cb: Callable[[str], Any]) -> Callable[[str], Any]:
     """An oauth_cb that answers at once: an async one runs to its end on a loop and thread of its own."""
 
     def answer(config: str) -> Any:

@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, TopicPartition
 from hypothesis import settings
 
 from producer import AIOProducer
-from producer.transport import TRANSPORTS
+from producer.transport import transports
 from systest.embedded.mock_cluster import EVERY_BROKER, Answer, Api, CoordinatorKind, MockCluster
 
 settings.register_profile("long", max_examples=5_000)
@@ -58,7 +58,7 @@ def loops() -> Mapping[str, NewLoop]:
     return LOOPS
 
 
-@pytest.fixture(params=TRANSPORTS)
+@pytest.fixture(params=transports())
 def transport(request: pytest.FixtureRequest) -> str:
     """The name of one of the producer's transports."""
     name: str = request.param

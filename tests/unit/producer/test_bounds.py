@@ -20,6 +20,9 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaException
 
+RECORDS = 80_000
+"""What takes even the fastest way of producing many times what a turn of the loop may take."""
+
 
 class Ticks:
     """Counts the turns of the loop that other tasks get while a block runs, and the most that happened between two."""
@@ -52,21 +55,21 @@ Produces = Callable[[Any], Awaitable[Any]]
 
 
 async def one_by_one(producer: Any) -> None:
-    for _ in range(20_000):
+    for _ in range(RECORDS):
         await producer.produce("t", b"1")
 
 
 async def with_callbacks(producer: Any) -> None:
-    for _ in range(20_000):
+    for _ in range(RECORDS):
         await producer.produce("t", b"1", on_delivery=lambda error, message: None)
 
 
 async def in_one_batch(producer: Any) -> None:
-    await producer.produce_batch("t", [{"value": b"1"}] * 20_000)
+    await producer.produce_batch("t", [{"value": b"1"}] * RECORDS)
 
 
 async def in_one_batch_with_headers(producer: Any) -> None:
-    await producer.produce_batch("t", [{"value": b"1", "headers": {"h": b"1"}}] * 20_000)
+    await producer.produce_batch("t", [{"value": b"1", "headers": {"h": b"1"}}] * RECORDS)
 
 
 @pytest.mark.parametrize("produce", [one_by_one, with_callbacks, in_one_batch, in_one_batch_with_headers])
@@ -80,13 +83,13 @@ async def test_produce__a_caller_who_never_pauses__lets_other_tasks_run(make, pr
 
 async def test_reports__thousands_at_once__are_served_in_several_ticks(make) -> None:
     producer = make()
-    for _ in range(20_000):
+    for _ in range(RECORDS):
         producer.produce_nowait("t", b"1")
     await producer.poll(0)
     time.sleep(0.5)  # noqa: ASYNC251 (the loop is kept from serving, so that the reports pile up)
-    async with Ticks(lambda: 20_000 - len(producer)) as ticks:
+    async with Ticks(lambda: RECORDS - len(producer)) as ticks:
         await producer.flush(10)
-    assert 0 < ticks.most <= 10_000
+    assert 0 < ticks.most <= RECORDS // 2
 
 
 async def test_on_delivery__each_takes_its_time__other_tasks_run_in_between(make) -> None:
@@ -239,7 +242,7 @@ async def growth_of(work: Callable[[], Awaitable[None]]) -> int:
 
 @pytest.mark.parametrize("kind", ["plain", "callback", "batch", "headers", "failed", "given up"])
 async def test_memory__records_settled__nothing_of_them_is_kept(make, kind: str) -> None:
-    producer = make({"message.max.bytes": 20_000})
+    producer = make({"message.max.bytes": RECORDS})
 
     async def one_round() -> None:
         for number in range(500):

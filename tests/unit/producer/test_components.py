@@ -16,6 +16,7 @@ from producer import callbacks
 from producer.batch_manager import ProducerBatchManager
 from producer.buffer_timeout import BufferTimeoutManager
 from producer.callbacks import CallbackManager, StopServing
+from producer.fast_lane import FastLane
 from producer.message_batch import MessageBatch, create_message_batch
 from producer.threads import DaemonThreads
 
@@ -48,6 +49,13 @@ class Taking:
         return count
 
 
+def new_manager(loop: asyncio.AbstractEventLoop, batch_size: int, unsettled_max: int) -> ProducerBatchManager:
+    callbacks = CallbackManager(loop)
+    return ProducerBatchManager(
+        loop, callbacks, FastLane(loop, callbacks.future_type), batch_size, unsettled_max
+    )
+
+
 RECORDS = st.lists(
     st.tuples(st.sampled_from("ab"), st.integers(-1, 2), st.booleans()), min_size=1, max_size=60
 )
@@ -59,7 +67,7 @@ def test_manager__any_records_and_any_full_queue__no_partition_is_reordered(
 ) -> None:
     async def run() -> None:
         loop = asyncio.get_running_loop()
-        manager = ProducerBatchManager(loop, CallbackManager(loop), batch_size, 10_000)
+        manager = new_manager(loop, batch_size, 10_000)
         executor = Taking(0)
         manager.executor = executor  # type: ignore[assignment]
         todo = list(capacities)
@@ -87,7 +95,7 @@ def test_manager__any_records_and_any_full_queue__no_partition_is_reordered(
 
 async def test_manager__preview__shows_the_batches_and_changes_nothing() -> None:
     loop = asyncio.get_running_loop()
-    manager = ProducerBatchManager(loop, CallbackManager(loop), 2, 100)
+    manager = new_manager(loop, 2, 100)
     for number in range(3):
         manager.add("a", -1, {"value": number, "key": None, "callback": None}, True)
     manager.add("b", 1, {"value": 3, "key": None, "callback": None, "headers": []}, False)

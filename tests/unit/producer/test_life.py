@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from producer import AIOProducer, ProducerClosedError, WrongLoopError
 from producer.lifecycle import NEXT_STATES, LifeCycle, State
-from producer.transport import TRANSPORTS
+from producer.transport import transports
 
 
 async def test_flush__time_is_up__returns_the_number_outstanding(broker, make) -> None:
@@ -153,7 +153,7 @@ async def test_close__threads__are_gone_and_a_given_executor_still_works(make) -
 
 
 async def test_close__produce_batch_half_way__queues_no_more_and_leaves_nothing(make, monkeypatch) -> None:
-    monkeypatch.setattr("producer.aio_producer.TICK_S_MAX", -1)  # it pauses after every record
+    monkeypatch.setattr("producer.intake.TICK_S_MAX", -1)  # it pauses after every record
     producer = make()
     told: list[Any] = []
     messages = [{"value": b"1", "headers": {"h": b"1"}}] * 50
@@ -285,7 +285,7 @@ async def test_transport__argument_and_environment__choose_and_are_told(make, tr
     monkeypatch.setenv("PRODUCER_TRANSPORT", transport)
     assert make(transport=None).transport == transport
     monkeypatch.setenv("PRODUCER_TRANSPORT", "nonsense")
-    have = ", ".join(TRANSPORTS)
+    have = ", ".join(transports())
     with pytest.raises(ValueError, match=f"PRODUCER_TRANSPORT is 'nonsense'; this installation has: {have}"):
         make(transport=None)
     assert make().transport == transport
@@ -357,7 +357,7 @@ async def test_wrong_loop__other_thread_and_no_loop__clear_error(make) -> None:
     await producer.send_and_wait("t", b"0")
     for _ in range(3):
         await producer.produce("t", b"1")
-    assert producer._manager.room > 0, "the short way of produce() is to be open"
+    assert producer._lane.room > 0, "the short way of produce() is to be open"
     errors: list[BaseException] = []
 
     def elsewhere() -> None:

@@ -1,0 +1,61 @@
+"""Access: who may call a producer, and when. The right process and loop, and a producer that is still usable."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from confluent_kafka import KafkaException
+
+from producer.errors import WrongLoopError, transaction_error
+from producer.lifecycle import LifeCycle, State
+from producer.transaction import Phase, Transactions
+
+
+class Access:
+    """Of one producer, which belongs to the running loop. RuntimeError where none runs."""
+
+    def __init__(self, life: LifeCycle) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
+        self.life = life
+
+    def is_this_process(self) -> bool:
+        """Whether this is the process that made the producer, and no child that was forked from it."""
+        return self._pid == os.getpid()
+
+    def require_here(self) -> None:
+        """Raise WrongLoopError unless called on the loop that the producer was made on."""
+        if not self.is_this_process():
+            raise WrongLoopError(
+                "The producer belongs to the process that made it. Make a new one after a fork."
+            )
+        try:
+            here = asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            here = False
+        if not here:
+            raise WrongLoopError(
+                "The producer belongs to the event loop that it was made on. Call it from a task of that "
+                "loop, or from another thread by asyncio.run_coroutine_threadsafe()."
+            )
+
+    def require_usable(self) -> None:
+        """Raise unless called there, and of a producer that is open."""
+        self.require_here()
+        self.life.require_open()
+
+    def require_alive(self) -> None:
+        """As require_usable(), with a fatal error as the transaction error that it is."""
+        self.require_here()
+        if self.life.state is State.FAILED and isinstance(self.life.cause, KafkaException):
+            raise transaction_error(self.life.cause) from self.life.cause
+        self.life.require_open()
+
+    def require_may_produce(self, transactions: Transactions) -> None:
+        """Raise unless a record may be produced."""
+        if transactions.phase is Phase.UNCONFIGURED:
+            self.require_usable()
+        else:
+            self.require_alive()
+            transactions.require("produce")

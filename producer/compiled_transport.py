@@ -1,0 +1,262 @@
+"""The compiled transport: librdkafka's own event interface, on the loop, without a thread in the path of a record.
+
+librdkafka makes a file descriptor readable when there are events; the loop reads them within a time budget, whatever
+number of records is in flight. Nothing waits in a thread, nothing looks in vain, and a report never waits for the
+interpreter's lock. What a record passes through is C (`producer._librdkafka`); here is what decides.
+
+Threads there are for calls that block (`run_blocking`), for a plain oauth_cb, and one at the end, which lets librdkafka
+go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from producer._librdkafka import Client
+from producer._librdkafka import FastLane as CompiledFastLane
+from producer.callbacks import CallbackManager
+from producer.client_conf import EVENT_CALLBACKS, ClientConf
+from producer.errors import ProducerClosedError
+from producer.message_batch import MessageBatch, Record
+from producer.threads import DaemonThreads
+
+__all__ = ["CompiledFastLane", "CompiledTransport"]
+
+SERVE_BUDGET_S = 0.001
+
+
+class CompiledTransport:
+    """Transport on librdkafka's public C interface. Made on the loop's thread.
+
+    `unsettled` counts the records that have no outcome yet; `on_progress` is called on the loop after every
+    serving.
+    """
+
+    name = "compiled"
+
+    def __init__(
+        self,
+        prepared: ClientConf,
+        loop: asyncio.AbstractEventLoop,
+        callbacks: CallbackManager,
+        unsettled: Callable[[], int],
+        on_progress: Callable[[], None],
+    ) -> None:
+        conf = prepared.conf
+        self._loop = loop
+        self._callbacks = callbacks
+        self._unsettled = unsettled
+        self._on_progress = on_progress
+        self._oauth_cb: Callable[[str], Any] | None = conf.get("oauth_cb")
+        self._token_tasks: set[asyncio.Task[None]] = set()
+        self.polls = 0
+        self.poll_s = 0.0
+        self._next_serve: asyncio.Handle | None = None
+        self._abandoned = False
+        self._stopping = False
+        self._stopped: asyncio.Future[None] = loop.create_future()
+        self._wake = _WakeUp()
+        try:
+            self._client = Client(
+                _settings(conf),
+                self._wake.write_fd,
+                conf["error_cb"],
+                conf.get("stats_cb"),
+                conf.get("throttle_cb"),
+                self._token_wanted if self._oauth_cb is not None else None,
+                conf.get("logger"),
+            )
+            loop.add_reader(self._wake.read_fd, self._woken)
+        except BaseException:
+            self._wake.close()
+            raise
+        self._serve_soon()  # events that came before librdkafka knew of the descriptor wake nobody
+
+    # Hand-over
+
+    def submit(self, batch: MessageBatch) -> int:
+        refuse = partial(self._refuse, batch)
+        return self._client.submit(batch.topic, batch.partition, batch.messages, batch.bulk, refuse)
+
+    def _refuse(self, batch: MessageBatch, record: Record, error: Any) -> None:
+        self._callbacks.refuse(batch, record, error)
+        self._serve_soon()  # no report will come to make the loop look
+
+    # Reports, on the loop
+
+    def expect_reports(self) -> None:
+        """librdkafka wakes the loop."""
+
+    def _woken(self) -> None:
+        self._wake.clear()
+        self.serve()
+
+    def serve(self) -> None:
+        if self._next_serve is not None:
+            self._next_serve.cancel()
+            self._next_serve = None
+        if self._stopping:
+            return
+        callbacks = self._callbacks
+        more = True
+        try:
+            until_s = callbacks.serve_within(SERVE_BUDGET_S)
+            try:
+                more = self._drain()
+            finally:
+                callbacks.serve_without_limit()
+            more = callbacks.run_due(until_s) or more
+            self._on_progress()
+        finally:
+            if more:
+                self._serve_soon()
+            elif self._abandoned and not self._unsettled():
+                self._begin_stop()
+
+    def _drain(self) -> bool:
+        began_s = time.perf_counter()
+        try:
+            return self._client.drain(self._callbacks)
+        finally:
+            self.polls += 1
+            self.poll_s += time.perf_counter() - began_s
+
+    def _serve_soon(self) -> None:
+        if self._next_serve is None:
+            self._next_serve = self._loop.call_soon(self.serve)
+
+    # OAuth tokens
+
+    def _token_wanted(self, config: str) -> None:
+        task = self._loop.create_task(self._provide_token(config))
+        self._token_tasks.add(task)
+        task.add_done_callback(self._token_tasks.discard)
+
+    async def _provide_token(self, config: str) -> None:
+        try:
+            token = _checked_token(await self._ask_for_token(config))
+            self._client.set_token(*token)
+        except Exception as raised:  # noqa: BLE001 (user code: librdkafka and the loop are told)
+            self._client.set_token_failure(f"oauth_cb raised {type(raised).__name__}: {raised}")
+            self._loop.call_exception_handler(
+                {"message": "oauth_cb of the producer raised", "exception": raised}
+            )
+
+    async def _ask_for_token(self, config: str) -> Any:
+        """A plain oauth_cb may block, so that it has a thread; an async one runs on the loop."""
+        assert self._oauth_cb is not None, "librdkafka asks only where there is one"
+        if inspect.iscoroutinefunction(self._oauth_cb):
+            return await self._oauth_cb(config)
+        threads = DaemonThreads(1)
+        try:
+            outcome = await self._loop.run_in_executor(threads, self._oauth_cb, config)
+        finally:
+            threads.shutdown()
+        return await outcome if inspect.isawaitable(outcome) else outcome
+
+    # Blocking calls and the end
+
+    def run_blocking(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        client = getattr(self, "_client", None)
+        if client is None:
+            raise ProducerClosedError(f"The producer was closed before {name}() got a thread to run on.")
+        return getattr(client, name)(*args, **kwargs)
+
+    def abandon(self) -> None:
+        self._abandoned = True
+        if self._loop.is_closed():
+            self._begin_stop()
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+                self._loop.call_soon_threadsafe(self.serve)
+
+    async def stop(self) -> None:
+        self._begin_stop()
+        await asyncio.shield(self._stopped)
+
+    def _begin_stop(self) -> None:
+        if self._stopping:
+            return
+        self._stopping = True
+        if sys.is_finalizing():
+            return  # no thread starts any more; the process takes the client with it
+        for task in self._token_tasks:
+            task.cancel()
+        self._client.keep_silent()
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._wake.read_fd)
+        self._wake.close()
+        last = [self._client]
+        del self._client
+        threading.Thread(target=self._end, args=(last,), name="producer-end", daemon=True).start()
+
+    def _end(self, last: list[Any]) -> None:
+        """Drop the last reference to the client, unless a blocking call has one, on a thread: librdkafka's own threads
+        end here.
+        """
+        last.clear()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+            self._loop.call_soon_threadsafe(self._note_stopped)
+
+    def _note_stopped(self) -> None:
+        if not self._stopped.done():
+            self._stopped.set_result(None)
+
+
+class _WakeUp:
+    """What librdkafka writes to and the loop waits for: an eventfd, or a pipe where the system has none."""
+
+    def __init__(self) -> None:
+        if hasattr(os, "eventfd"):
+            self.read_fd = self.write_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        else:
+            self.read_fd, self.write_fd = os.pipe()
+            os.set_blocking(self.read_fd, False)
+            os.set_blocking(self.write_fd, False)
+
+    def clear(self) -> None:
+        """Make it unreadable until the next write."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.read_fd, 4096)
+
+    def close(self) -> None:
+        for fd in {self.read_fd, self.write_fd}:
+            os.close(fd)
+
+
+def _settings(conf: Mapping[str, Any]) -> dict[str, str | None]:
+    """librdkafka's own settings as strings, those first that others depend on."""
+    flat = {**conf, **(conf.get("default.topic.config") or {})}
+    for name in (*EVENT_CALLBACKS, "oauth_cb", "logger", "default.topic.config"):
+        flat.pop(name, None)
+    first = [name for name in ("debug", "plugin.library.paths") if name in flat]
+    ordered = {name: flat[name] for name in (*first, *flat)}
+    return {str(name): None if value is None else str(value) for name, value in ordered.items()}
+
+
+def _checked_token(answer: Any) -> tuple[str, int, str, dict[str, str]]:
+    """What oauth_cb returned: token, end of its life in milliseconds since the epoch, principal, extensions."""
+    if isinstance(answer, tuple) and 2 <= len(answer) <= 4:
+        token, expiry_s = answer[:2]
+        principal = answer[2] if len(answer) > 2 else ""
+        extensions = answer[3] if len(answer) > 3 else {}
+        if (
+            isinstance(token, str)
+            and isinstance(expiry_s, (int, float))
+            and isinstance(principal, str)
+            and isinstance(extensions, dict)
+        ):
+            return token, int(expiry_s * 1000), principal, extensions
+    raise TypeError(
+        "oauth_cb must return (token, expiry in seconds since the epoch[, principal[, extensions]]), not "
+        f"{type(answer).__name__}."
+    )
