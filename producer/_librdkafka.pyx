@@ -35,7 +35,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import BrokerMetadata, ClusterMetadata, PartitionMetadata, TopicMetadata
 
-from producer.callbacks import StopServing
+from producer.callbacks import BatchSlot, StopServing
 
 cdef extern from "_librdkafka.h" nogil:
     ctypedef struct rd_kafka_t
@@ -707,31 +707,56 @@ cdef class Client:
             self._event = NULL
 
     cdef int _settle(self, callbacks) except -1:
-        """Settle the records of a report event. One that raises has settled its record."""
+        """Settle the records of a report event. What raises has settled its record.
+
+        Acknowledged records of one produce_batch mostly come together: they are counted here, and told at once.
+        """
         cdef const rd_kafka_message_t *message
         cdef Py_ssize_t settled = callbacks.settled
         cdef Py_ssize_t mask = callbacks.look_mask
+        cdef Py_ssize_t acknowledged = 0
         future_type = callbacks.future_type
-        while True:
-            message = rd_kafka_event_message_next(self._event)
-            if message == NULL:
+        report = None
+        try:
+            while True:
+                message = rd_kafka_event_message_next(self._event)
+                if message == NULL:
+                    return 0
+                self._lent -= 1
+                callback = _take_back(message._private)
+                if message.err == RD_KAFKA_RESP_ERR_NO_ERROR:
+                    if type(callback) is future_type:
+                        result = self._message(message)
+                        settled += 1
+                        _set_result(callback, result)
+                        if not settled & mask:
+                            callbacks.settled = settled
+                            callbacks.look(result)
+                            mask = callbacks.look_mask
+                        continue
+                    if type(callback) is BatchSlot:
+                        if callback.report is not report:
+                            if acknowledged:
+                                report.acknowledge(acknowledged)
+                                acknowledged = 0
+                            report = callback.report
+                        if not report.needs_more:
+                            settled += 1
+                            acknowledged += 1
+                            if not settled & mask:
+                                callbacks.settled = settled
+                                callbacks.look(self._message(message))
+                                mask = callbacks.look_mask
+                            continue
                 callbacks.settled = settled
-                return 0
-            self._lent -= 1
-            callback = _take_back(message._private)
-            if message.err == RD_KAFKA_RESP_ERR_NO_ERROR and type(callback) is future_type:
-                result = self._message(message)
-                settled += 1
-                _set_result(callback, result)
-                if settled & mask:
-                    continue
-                callbacks.settled = settled
-                callbacks.look(result)
-                mask = callbacks.look_mask
-                continue
+                try:
+                    callback(_error_or_none(message.err), self._message(message))
+                finally:
+                    settled = callbacks.settled
+        finally:
             callbacks.settled = settled
-            callback(_error_or_none(message.err), self._message(message))
-            settled = callbacks.settled
+            if acknowledged:
+                report.acknowledge(acknowledged)
 
     cdef object _message(self, const rd_kafka_message_t *message):
         result = <Message>Message.__new__(Message)

@@ -151,14 +151,14 @@ class BatchResult:
 class BatchSlot:
     """The callback of one record of a `produce_batch`: its place in the report."""
 
-    __slots__ = ("_index", "_report")
+    __slots__ = ("_index", "report")
 
     def __init__(self, report: BatchReport, index: int) -> None:
-        self._report = report
+        self.report = report
         self._index = index
 
     def __call__(self, error: KafkaError | None, message: Any) -> None:
-        report = self._report
+        report = self.report
         manager = report.manager
         if manager.threads_serving and manager.caught_elsewhere(self, error, message):
             return
@@ -228,6 +228,12 @@ class BatchReport:
             manager.settle(marks, error, message)
         else:
             manager.call_later(on_delivery, error, message, marks)
+
+    def acknowledge(self, count: int) -> None:
+        """Take so many acknowledgements that concern nothing but the count."""
+        self.remaining -= count
+        if not self.remaining:
+            self.finish()
 
     def finish(self) -> None:
         """Every outcome is there: settle the future, and be free for another batch."""

@@ -1,0 +1,200 @@
+"""The choice of a transport, and what both of them owe: the same errors, ends and answers, and no reference kept."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import subprocess
+import sys
+import textwrap
+import time
+import weakref
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from producer import AIOProducer
+from producer.message_batch import PARTITIONER
+from producer.transport import COMPILED, PURE, transports
+
+LOAD = """
+    import logging, sys
+    logging.basicConfig(format="%(levelname)s %(message)s")
+    {before}
+    from producer.transport import choose_transport, why_not_compiled
+    print(choose_transport(None), choose_transport(None))
+    print(why_not_compiled())
+    try:
+        choose_transport("compiled")
+    except ValueError as error:
+        print(error)
+"""
+
+NOT_BUILT = """
+    class Absent:
+        def find_spec(self, name, path=None, target=None):
+            if name == "producer._librdkafka":
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    sys.meta_path.insert(0, Absent())
+"""
+TOO_OLD = """
+    import confluent_kafka.cimpl, ctypes
+    loaded = ctypes.CDLL
+    ctypes.CDLL = lambda path: loaded(None)  # a library in which nothing of librdkafka is found
+"""
+
+
+def loaded(before: str) -> tuple[list[str], str]:
+    """What a program says that chooses a transport after `before`, and what it logs."""
+    program = textwrap.dedent(LOAD).format(before=textwrap.dedent(before))
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.splitlines(), ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "reason"),
+    [(NOT_BUILT, "No module named 'producer._librdkafka'"), (TOO_OLD, "has no rd_kafka_")],
+    ids=["not built", "library without its functions"],
+)
+def test_choice__compiled_can_not_be_loaded__pure_and_one_logged_sentence(before: str, reason: str) -> None:
+    said, logged = loaded(before)
+    assert said[0] == "pure pure"
+    assert said[1].endswith(".")
+    assert said[2] == f"transport is 'compiled'; this installation has: pure. {said[1]}"
+    assert logged == f"WARNING The pure transport is used. {said[1]}\n"
+    assert reason in said[1] or "not built" in said[1]
+
+
+async def test_choice__nothing_asked_for__the_first_that_there_is(broker, caplog) -> None:
+    with caplog.at_level(logging.WARNING, logger="producer"):
+        async with AIOProducer({"bootstrap.servers": broker.address}) as producer:
+            assert producer.transport == transports()[0]
+    assert bool(caplog.records) <= (transports() == (PURE,))
+
+
+async def test_subclass__overrides_produce__is_what_callers_get(broker, transport) -> None:
+    class Counting(AIOProducer):
+        calls = 0
+
+        async def produce(self, *args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            return await super().produce(*args, **kwargs)
+
+    async with Counting({"bootstrap.servers": broker.address}, transport=transport) as producer:
+        assert (await producer.send_and_wait("t", b"1")).value() == b"1"
+        await (await producer.produce("t", b"2"))
+        assert producer.calls == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("t", b"1", None, PARTITIONER, None, 0, None),
+        ("t", b"1", b"k"),
+        ("t", "text", "key"),
+        ("t", bytearray(b"1")),
+        ("t", b"", b""),
+        ("t", None, None, 0),
+        ("t", b"1", None, 0, None, 1_700_000_000_000, [("h", None)]),
+        ("t", b"1", None, -1, None, 0, {}),
+    ],
+)
+async def test_produce__short_and_long_way__send_the_same(broker, make, arguments: tuple[Any, ...]) -> None:
+    broker.create("t", 1)
+    producer = make()
+    first = await producer.produce(*arguments)  # the lane is closed yet
+    second = await producer.produce(*arguments)
+    for _ in range(2):
+        await producer.produce("t", b"open the lane")
+    third = await producer.produce(*arguments)
+    await producer.flush(10)
+    stored = broker.log("t", 1)[0]
+    results = [future.result() for future in (first, second, third)]
+    for result in results:
+        record = stored[result.offset()]
+        assert (record.value(), record.key()) == (result.value(), result.key())
+        assert result.timestamp()[1] in (record.timestamp()[1], result.timestamp()[1])
+    assert len({(result.value(), result.key(), result.topic(), result.error()) for result in results}) == 1
+
+
+async def test_topic__librdkafka_refuses_its_name__that_records_future_says_so(make) -> None:
+    producer = make()
+    refused = await producer.produce("t" * 600, b"1")
+    alright = await producer.produce("t", b"2")
+    with pytest.raises(KafkaException) as failed:
+        await asyncio.wait_for(refused, 10)
+    assert failed.value.args[0].code() == KafkaError._INVALID_ARG
+    assert (await alright).value() == b"2"
+
+
+@pytest.mark.parametrize("settled_by", ["report", "purge", "close", "refusal"])
+async def test_references__whatever_settles_a_record__none_is_kept(broker, make, settled_by: str) -> None:
+    producer = make({"message.max.bytes": 2000})
+    await producer.send_and_wait("t", b"warm")
+    if settled_by in ("purge", "close"):
+        broker.answer_after(2000)
+    value = b"1" * (3000 if settled_by == "refusal" else 10)
+    watched = []
+    for _ in range(50):
+        future = await producer.produce("t", value)
+        future.add_done_callback(lambda done: done.exception())
+        watched.append(weakref.ref(future))
+    del future
+    if settled_by == "purge":
+        await producer.purge()
+    await producer.close(0.1 if settled_by == "close" else 10)
+    gc.collect()
+    assert [ref for ref in watched if ref() is not None] == []
+
+
+@pytest.mark.filterwarnings("ignore:AIOProducer dropped:ResourceWarning")
+@pytest.mark.skipif(COMPILED not in transports(), reason="confluent-kafka keeps what it never reported")
+def test_references__loop_closed_with_records_in_flight__none_is_kept(broker, new_loop) -> None:
+    broker.answer_after(3000)
+    loop = new_loop()
+
+    async def produce() -> list[weakref.ref[Any]]:
+        producer = AIOProducer({"bootstrap.servers": broker.address, "log_level": 0}, transport=COMPILED)
+        return [weakref.ref(await producer.produce("t", b"1")) for _ in range(20)]
+
+    watched = loop.run_until_complete(produce())
+    loop.close()
+    deadline_s = time.monotonic() + 10
+    while any(ref() is not None for ref in watched):
+        assert time.monotonic() < deadline_s, "futures are kept"
+        gc.collect()
+        time.sleep(0.05)
+
+
+async def test_oauth_cb__plain_and_raising__is_told_to_the_loops_handler_or_to_librdkafka(
+    make, raised
+) -> None:
+    asked: list[str] = []
+
+    def token(config: str) -> Any:
+        asked.append(config)
+        if len(asked) == 1:
+            raise LookupError("no token today")
+        return "token", 2_000_000_000.0, "principal", {"extension": "value"}
+
+    told: list[KafkaError] = []
+    conf = {
+        "security.protocol": "sasl_plaintext",
+        "sasl.mechanisms": "OAUTHBEARER",
+        "oauth_cb": token,
+        "error_cb": told.append,
+        "log_level": 0,
+    }
+    producer = make(conf, transport=transports()[0])
+    for _ in range(500):
+        if asked and (told or raised):
+            break
+        await asyncio.sleep(0.01)
+    await producer.close(timeout=0)
+    assert asked[0] == ""
+    if producer.transport != PURE:
+        assert "no token today" in str(raised[0]["exception"])
+        assert any(error.code() == KafkaError._AUTHENTICATION for error in told)
