@@ -37,32 +37,62 @@ make_venv() {
     exit 1
 }
 
-# ducktape pins a psutil so old that it has no wheel for Pythons of today.
+# Whether a C extension can be compiled: what it takes is tried.
 can_compile() {
-    command -v cc >/dev/null &&
-        "$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
+    {
+        compiler=$("$python" -c 'import os, sysconfig; print(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")')
+        headers=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+        # shellcheck disable=SC2086 # it may have arguments
+        echo '#include <Python.h>' | $compiler "-I$headers" -x c -c -o /dev/null -
+    } >/dev/null 2>&1
+}
+
+# What .venv depends on, as one number: its place, and all that decides what is installed and compiled.
+state() {
+    {
+        pwd
+        echo "${PRODUCER_BUILD:-} ${CC:-} ${CFLAGS:-}"
+        for name in cc gcc clang; do command -v "$name" || :; done
+        cat setup.cfg pyproject.toml setup.py producer/*.pyx producer/*.h || :
+    } 2>/dev/null | cksum
+}
+
+pip_install() { "$python" -m pip install --quiet --disable-pip-version-check "$@" >&2; }
+
+# ducktape pins a psutil so old that it has no wheel for Pythons of today. Where that can't be compiled, `node` brings a
+# newer one, and ducktape gets all else that it asks for.
+install_without_compiler() {
+    pip_install --no-deps "$(sed -n 's/^ *\(ducktape *[<>=].*\)/\1/p' setup.cfg)" || return 1
+    "$python" -c 'import importlib.metadata; print(*importlib.metadata.requires("ducktape"), sep="\n")' |
+        grep -v -e '^psutil' -e 'extra ==' >.venv/required-by-ducktape
+    pip_install --no-warn-conflicts --requirement .venv/required-by-ducktape \
+        --editable ".[$(echo "$1" | sed 's/systest/node/')]"
 }
 
 environment() {
     python=.venv/bin/python
-    # A venv is tied to its place and its Python, and is complete for the requirements it was made from.
-    wanted=$(pwd; cat setup.cfg pyproject.toml)
+    # A venv is tied to its place and its Python, and is complete for the state it was made from.
     for made in "$1" systest,dev; do
-        if "$python" -c '' 2>/dev/null && [ "$(cat ".venv/installed-$made" 2>/dev/null)" = "$wanted" ]; then return; fi
+        if "$python" -c '' 2>/dev/null && [ "$(cat ".venv/installed-$made" 2>/dev/null)" = "$(state)" ]; then
+            "$python" -m systest.transport || exit 1
+            return
+        fi
     done
     base=$(find_python) || exit 1
     "$python" -c '' 2>/dev/null && [ "$(head -n 1 .venv/place 2>/dev/null)" = "$(pwd)" ] || make_venv "$base"
     pwd >.venv/place
+    rm -f .venv/installed-*
     can_compile || apt_install gcc libc6-dev python3-dev || :
     say "Installing what this needs into .venv (Python $("$python" -V | cut -d' ' -f2))..."
-    if ! "$python" -m pip install --quiet --disable-pip-version-check --editable ".[$1]" >&2; then
-        if can_compile; then
-            say "The Python packages could not be installed; see above. Is the package index reachable?"
-        else
-            say "The Python packages could not be installed; see above. psutil has to be compiled: install a C compiler and" \
-                "Python's headers (Debian: apt-get install gcc python3-dev)."
-        fi
+    if can_compile; then
+        pip_install --editable ".[$1]"
+    else
+        say "Nothing can be compiled here, so ducktape runs with a newer psutil than the one that it pins."
+        install_without_compiler "$1"
+    fi || {
+        say "The Python packages could not be installed; see above. Is the package index reachable?"
         exit 1
-    fi
-    echo "$wanted" >".venv/installed-$1"
+    }
+    state >".venv/installed-$1"
+    "$python" -m systest.transport || exit 1
 }

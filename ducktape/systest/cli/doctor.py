@@ -20,6 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from producer.transport import TRANSPORT_VARIABLE
+from systest import transport
 from systest.cli import disk
 from systest.clusters import engine, netns
 from systest.distribution import DistributionUnavailable, distribution, jars
@@ -76,7 +78,7 @@ def examine() -> list[Finding]:
         _docker,
         _namespaces,
         _netns_nodes,
-        _compiler,
+        _transport,
     )
     return [look() for look in looks]
 
@@ -220,11 +222,14 @@ def _netns_nodes() -> Finding:
     return Finding("nodes in them", Mark.GOOD, "--cluster netns can run")
 
 
-def _compiler() -> Finding:
-    for name in ("cc", "gcc", "clang"):
-        if (path := shutil.which(name)) is not None:
-            return Finding("C compiler", Mark.GOOD, path)
-    return Finding("C compiler", Mark.LACKING, "none", "install gcc or clang to build the compiled transport")
+def _transport() -> Finding:
+    try:
+        found = transport.in_use()
+    except ValueError as error:
+        return Finding("transport", Mark.FATAL, str(error), f"unset {TRANSPORT_VARIABLE}")
+    if found == "compiled" or os.environ.get(TRANSPORT_VARIABLE):
+        return Finding("transport", Mark.GOOD, found)
+    return Finding("transport", Mark.LACKING, found, "install again after that, for the compiled one")
 
 
 def _run(*command: str) -> tuple[int, str]:
