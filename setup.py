@@ -96,16 +96,17 @@ class BuildIfPossible(build_ext):
             raise NotBuilt(f"the C compiler failed; {SEE_MORE}") from error
 
     def _do_without(self, reason: NotBuilt, note: Path) -> None:
+        sentence = f"The compiled transport was not built: {reason}."
         if os.environ.get(VARIABLE) == "compiled":
-            raise SetupError(f"The compiled transport was not built: {reason}.")
+            raise SetupError(sentence)
         self.extensions = []
         self.distribution.ext_modules = []
         # It took the package for one of this platform before anything was built.
         if (wheel := self.distribution.get_command_obj("bdist_wheel", create=False)) is not None:
             wheel.root_is_pure = True
         note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(f"{reason}\n", "utf-8")
-        print(f"The compiled transport was not built: {reason}. The pure one will be used.", file=sys.stderr)
+        note.write_text(f"{sentence}\n", "utf-8")
+        print(f"{sentence} The pure one will be used.", file=sys.stderr)
 
 
 setup(ext_modules=[EXTENSION], cmdclass={"build_ext": BuildIfPossible})

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from producer.transport import TRANSPORT_VARIABLE, choose_transport, why_not_compiled
@@ -12,11 +13,12 @@ from producer.transport import TRANSPORT_VARIABLE, choose_transport, why_not_com
 
 def in_use() -> str:
     """`compiled`, or `pure` and the reason. Raises ValueError if the one that was asked for can't run here."""
-    name = choose_transport(None)
-    if name == "compiled":
-        return name
-    reason = why_not_compiled() or f"{TRANSPORT_VARIABLE}={name} is set"
-    return f"{name}; {reason.removesuffix('.')}."
+    if (requested := os.environ.get(TRANSPORT_VARIABLE)) is not None:
+        name = choose_transport(requested)
+        return name if name == "compiled" else f"{name}; {TRANSPORT_VARIABLE}={name} is set."
+    if (reason := why_not_compiled()) is None:
+        return "compiled"
+    return f"pure; {reason[:1].lower()}{reason[1:]}"
 
 
 def main() -> int:

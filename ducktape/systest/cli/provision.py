@@ -20,9 +20,9 @@ from pathlib import Path
 import paramiko
 
 from systest.clusters.harness import harness_id
+from systest.clusters.sources import NoSources, pack_sources
 from systest.clusters.ssh import NodeError, NotProvisioned, SshAccount, accounts_in, limited
 from systest.clusters.survey import NotUsable, Surveyed, in_parallel, interrupt, survey
-from systest.clusters.wheel import NoWheel, build_wheel
 from systest.progress import say
 
 _SCRIPT = Path("ducktape/provision.sh")
@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("systest provision: interrupted; run it again to go on", file=sys.stderr)
         return 128 + signal.SIGINT
-    except (NotDone, NotUsable, NoWheel) as error:
+    except (NotDone, NotUsable, NoSources) as error:
         for line in error.reasons if isinstance(error, NotUsable) else str(error).splitlines():
             print(f"systest provision: {line}", file=sys.stderr)
         return 1
@@ -108,10 +108,9 @@ def _provision(accounts: Sequence[SshAccount]) -> None:
     try:
         _on_all(nodes, _Node.install_system)
         if any(node.failure is None for node in nodes):
-            with tempfile.TemporaryDirectory(prefix="systest-wheel-") as directory:
-                say("building the harness's wheel ...")
-                wheel = build_wheel(Path(), Path(directory))
-                _on_all(nodes, lambda node: node.install_harness(wheel))
+            with tempfile.TemporaryDirectory(prefix="systest-sources-") as directory:
+                sources = pack_sources(Path(), Path(directory))
+                _on_all(nodes, lambda node: node.install_harness(sources))
         _on_all(nodes, _Node.leave, also_failed=True)
     finally:
         for node in nodes:
@@ -162,11 +161,12 @@ class _Node:
         self._put(_SCRIPT)
         self._tell("looking for what is missing of the system ...")
         self._execute(f"sh {self._incoming}/{_SCRIPT.name} system")
+        self._execute(f"sh {self._incoming}/{_SCRIPT.name} compiler")
 
-    def install_harness(self, wheel: Path) -> None:
-        self._put(wheel)
+    def install_harness(self, sources: Path) -> None:
+        self._put(sources)
         self._execute(
-            f"sh {self._incoming}/{_SCRIPT.name} harness {self._incoming}/{shlex.quote(wheel.name)}"
+            f"sh {self._incoming}/{_SCRIPT.name} harness {self._incoming}/{shlex.quote(sources.name)}"
         )
         self._tell("provisioned")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 _PACKAGES = ("producer", "systest")
 _PROJECT = "kafka-producer-systest"
 _PART_OF_REQUIREMENT = re.compile(r"[<>=!~]*\s*[^\s<>=!~,;()]+")
-_KINDS = (".py", ".java", ".lock")
+_KINDS = (".py", ".pyx", ".h", ".java", ".lock")
 
 
 @functools.cache

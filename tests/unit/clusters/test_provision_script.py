@@ -41,12 +41,12 @@ def test_arguments__that_it_does_not_know__are_answered_with_its_usage(
 ) -> None:
     done = run(tmp_path, "/usr/bin:/bin", *arguments)
     assert done.returncode == 1
-    assert done.stderr == "usage: provision.sh system | harness WHEEL\n"
+    assert done.stderr == "usage: provision.sh system | compiler | harness PACKAGE\n"
 
 
 def test_wheel__that_is_not_there__is_named(tmp_path: Path) -> None:
     done = run(tmp_path, "/usr/bin:/bin", "harness", "none.whl")
-    assert (done.returncode, done.stderr) == (1, "There is no wheel none.whl.\n")
+    assert (done.returncode, done.stderr) == (1, "There is no package none.whl.\n")
     assert list(tmp_path.iterdir()) == []
 
 
