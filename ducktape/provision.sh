@@ -103,10 +103,18 @@ make_venv() {
 install_package() {
     say "Installing $(basename "$1")[node] into $venv..."
     rm -f "$venv/harness"
-    pip="$venv/bin/python -m pip install --quiet --disable-pip-version-check"
-    # The version alone does not tell one harness from another.
-    { $pip "$1[node]" && $pip --no-deps --force-reinstall "$1"; } >&2 ||
+    built=$(mktemp -d)
+    pip="$venv/bin/python -m pip --quiet --disable-pip-version-check"
+    # pip's cache would take sources in a file of the same name for the same sources, and the version tells no harness
+    # from another.
+    {
+        $pip wheel --no-cache-dir --no-deps --wheel-dir "$built" "$1" &&
+            for wheel in "$built"/*.whl; do $pip install "${wheel}[node]" && $pip install --no-deps --force-reinstall "$wheel"; done
+    } >&2 || {
+        rm -rf "$built"
         fail "The Python packages could not be installed; see above. Is the package index reachable?"
+    }
+    rm -rf "$built"
     echo "$2" >"$venv/harness"
 }
 

@@ -61,7 +61,7 @@ def documented() -> set[str]:
 
 
 def test_workflows__are_those_of_the_design() -> None:
-    assert [each.name for each in WORKFLOWS] == ["ci.yml", "nightly.yml"]
+    assert [each.name for each in WORKFLOWS] == ["ci.yml", "nightly.yml", "wheels.yml"]
 
 
 @pytest.mark.parametrize("lint", [schema, zizmor])
@@ -132,6 +132,25 @@ def test_ci__runs_every_python_that_the_package_is_for() -> None:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", "utf-8")
     assert setup["options"]["python_requires"] == f">={PYTHONS[0]}"
+
+
+def test_ci__tests_with_the_compiled_transport_and_without__and_falls_back_in_neither() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))["jobs"]
+    built = {name: job["env"]["PRODUCER_BUILD"] for name, job in jobs.items()}
+    assert built == {"tests": "compiled", "pure": "pure", "comparison": "compiled"}
+    tested = [name for name, job in jobs.items() if {"run": "./run_tests.sh"} in job["steps"]]
+    assert tested == ["tests", "pure"]
+    assert "PRODUCER_BUILD=${PRODUCER_BUILD:-compiled}" in (ROOT / ".ci/run").read_text("utf-8")
+
+
+def test_wheels__are_built_on_every_kind_of_machine_and_each_sends_a_record() -> None:
+    job = yaml.safe_load((ROOT / ".github/workflows/wheels.yml").read_text("utf-8"))["jobs"]["wheels"]
+    machines = job["strategy"]["matrix"]["machine"]
+    assert machines == ["ubuntu-24.04", "ubuntu-24.04-arm", "macos-15", "macos-15-intel"]
+    settings = (ROOT / "pyproject.toml").read_text("utf-8")
+    [command] = re.findall(r'^test-command = "python {project}/(.+)"$', settings, re.MULTILINE)
+    assert (ROOT / command).exists()
+    assert 'environment = { PRODUCER_BUILD = "compiled" }' in settings
 
 
 def test_ci__compares_on_kafka_and_on_no_other_broker() -> None:
