@@ -194,13 +194,14 @@ class ProducerBatchManager:
     async def stand_in_line(self, enter: Callable[[], _T]) -> _T:
         """Wait for room; returns what `enter` returned.
 
-        If cancelled: nothing was buffered, unless the turn had come.
+        If cancelled or closed: nothing was buffered, unless the turn had come.
         """
         turn: Turn[_T] = Turn(enter, self._loop.create_future())
         self._line.append(turn)
         try:
             return await turn.granted
-        except asyncio.CancelledError:
+        except BaseException:  # also where the coroutine is closed, and nothing but this cancels the wait
+            turn.granted.cancel()
             self._forget_given_up()
             raise
 

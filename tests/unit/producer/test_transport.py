@@ -120,6 +120,87 @@ async def test_produce__short_and_long_way__send_the_same(broker, make, argument
     assert len({(result.value(), result.key(), result.topic(), result.error()) for result in results}) == 1
 
 
+async def open_lane(producer: AIOProducer) -> None:
+    """So that a plain record may take the short way."""
+    for _ in range(3):
+        await producer.produce("t", b"open the lane")
+    assert producer._lane.room > 0
+
+
+@pytest.mark.parametrize("value", [b"short way", "long way"])
+async def test_produce__call__is_a_coroutine_that_does_nothing_until_awaited(
+    broker, make, value: Any
+) -> None:
+    producer = make()
+    await open_lane(producer)
+    before = producer.statistics().accepted
+    call = producer.produce("t", value)
+    assert asyncio.iscoroutine(call)
+    assert producer.statistics().accepted == before
+    assert isinstance(await call, asyncio.Future)
+    assert producer.statistics().accepted == before + 1
+    with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
+        await call
+
+
+@pytest.mark.parametrize("value", [b"short way", "long way"])
+async def test_produce__never_awaited__warns_and_sends_nothing(make, value: Any) -> None:
+    producer = make()
+    await open_lane(producer)
+    before = producer.statistics().accepted
+    with pytest.warns(RuntimeWarning, match=r"coroutine '.*produce' was never awaited"):
+        producer.produce("t", value)
+        gc.collect()
+    assert producer.statistics().accepted == before
+
+
+@pytest.mark.parametrize("value", [b"short way", "long way"])
+async def test_produce__as_tasks__are_queued_in_the_order_of_the_calls(broker, make, value: Any) -> None:
+    broker.create("t", 1)
+    producer = make()
+    await open_lane(producer)
+    first = asyncio.create_task(producer.produce("t", value, headers={"h": b"1"}))
+    second = asyncio.create_task(producer.produce("t", value))
+    never = asyncio.create_task(producer.produce("t", b"never"))
+    never.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await never
+    offsets = [(await delivery).offset() for delivery in await asyncio.gather(first, second)]
+    assert offsets == sorted(offsets)
+    waited = await asyncio.wait_for(producer.produce("t", value), 10)
+    assert (await waited).offset() == offsets[-1] + 1
+
+
+async def test_produce__driven_by_hand__is_a_generator_like_any_coroutine(make) -> None:
+    producer = make()
+    await open_lane(producer)
+    call = producer.produce("t", b"1")
+    with pytest.raises(StopIteration) as ended:
+        call.send(None)
+    assert isinstance(ended.value.value, asyncio.Future)
+    call = producer.produce("t", b"2")
+    with pytest.raises(LookupError):
+        call.throw(LookupError("thrown in before the beginning"))
+    with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
+        call.send(None)
+    producer.produce("t", b"3").close()
+
+
+async def test_produce__closed_or_thrown_into_while_in_line__is_not_queued(broker, make) -> None:
+    producer = make({"queue.buffering.max.messages": 1})
+    await producer.send_and_wait("t", b"warm")
+    broker.answer_after(300)
+    await producer.produce("t", b"fills the queue")
+    closed, thrown_into = producer.produce("t", b"closed"), producer.produce("t", b"thrown into")
+    closed.send(None)
+    thrown_into.send(None)
+    closed.close()
+    with pytest.raises(LookupError):
+        thrown_into.throw(LookupError("while it waits"))
+    await producer.flush(10)
+    assert producer.statistics().accepted == 2
+
+
 async def test_topic__librdkafka_refuses_its_name__that_records_future_says_so(make) -> None:
     producer = make()
     refused = await producer.produce("t" * 600, b"1")
