@@ -20,6 +20,7 @@ from systest.options import RunOptions
 from systest.reports import RoundResult, RunResult, StrategyResult
 from systest.rounds import Round, RoundPlan, RoundPlayer, client_settings
 from systest.services.broker import Broker, BrokerKind, Capability
+from systest.strategies.transports import without_twin
 
 # The embedded broker keeps 5 MiB a partition.
 _PARTITIONS: Mapping[BrokerKind, int] = {BrokerKind.KAFKA: 6, BrokerKind.EXTERNAL: 6, BrokerKind.EMBEDDED: 24}
@@ -50,8 +51,12 @@ def play_comparison(
     """
     started, began_s = datetime.now(timezone.utc), time.monotonic()
     work, partitions = options.work(), _PARTITIONS[broker.kind]
-    plans = {name: RoundPlan(name, work, partitions) for name in options.strategies}
-    played: dict[str, list[RoundResult]] = {name: [] for name in options.strategies}
+    names, left_out = without_twin(options.strategies, player.why_pure)
+    for note in left_out:
+        say(note)
+    options = replace(options, strategies=names, notes=(*options.notes, *left_out))
+    plans = {name: RoundPlan(name, work, partitions) for name in names}
+    played: dict[str, list[RoundResult]] = {name: [] for name in names}
     told: dict[str, Round] = {}
     is_here = all(is_this_machine(account) for account in player.accounts)
     position, count = 0, options.rounds * len(plans)
@@ -65,7 +70,7 @@ def play_comparison(
             played[name].append(result)
             told[name] = outcome
             say(_progress(position, count, name, result))
-    stream = told[options.strategies[0]].stream
+    stream = told[names[0]].stream
     replicas = f"{player.replicas} replica{'s' if player.replicas > 1 else ''}"
     return RunResult(
         started=started.isoformat(timespec="seconds"),
@@ -75,12 +80,18 @@ def play_comparison(
         notes=(*options.notes, *_limits(broker), *_cut_short(options, played)),
         workload=work,
         topic=f"values of {stream.value_bytes} bytes, {partitions} partitions, {replicas}",
-        client=client_settings(plans[options.strategies[0]]),
+        client=client_settings(plans[names[0]]),
         seed=options.seed,
-        yardstick=strategies.YARDSTICK if strategies.YARDSTICK in plans else options.strategies[0],
+        yardstick=strategies.YARDSTICK if strategies.YARDSTICK in plans else names[0],
         gates=tuple(gates),
         strategies=tuple(
-            StrategyResult(name, told[name].ready[0].client, told[name].ready[0].idiom, tuple(rounds))
+            StrategyResult(
+                name,
+                told[name].ready[0].client,
+                told[name].ready[0].idiom,
+                tuple(rounds),
+                told[name].transport,
+            )
             for name, rounds in played.items()
         ),
     )

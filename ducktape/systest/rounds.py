@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import shlex
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,13 +25,13 @@ from systest.history.columns import Outcome
 from systest.history.load import load_log, load_send
 from systest.metrics import RoundFigures, round_figures
 from systest.services.broker import Broker, BrokerError, BrokerKind, Capability
-from systest.services.process import node_home
+from systest.services.process import node_home, node_python
 from systest.services.worker import WorkerRun, WorkerService
-from systest.strategies import CONTROL, YARDSTICK
+from systest.strategies import CONTROL, OURS, YARDSTICK
 from systest.worker.loops import Loop
 from systest.worker.protocol import Ready, Summary
 from systest.worker.spec import ProduceSpec, ReadSpec, Setting, Spec
-from systest.workloads.stream import Placement, RecordStream, run_number
+from systest.workloads.stream import VALUE_BYTES, Placement, RecordStream, run_number
 from systest.workloads.workload import Workload
 
 REPLICATION_FACTOR = 3
@@ -54,7 +55,7 @@ class RoundPlan:
         partitions: of each of the round's topics.
         mutant: name of the defect to plant, None for the strategy as it is.
         producers: how many workers run the strategy at once, each on a node of its own.
-        placement, keys, headers, timestamp_base_ms, topics: see `RecordStream`.
+        placement, value_bytes, keys, headers, timestamp_base_ms, topics: see `RecordStream`.
         identify_reports: whether each report says whose record it carries; costs the caller time.
         client: client settings on top of `client_settings`.
         isolation: how the log is read back.
@@ -68,6 +69,7 @@ class RoundPlan:
     mutant: str | None = None
     producers: int = 1
     placement: Placement = Placement.ANY
+    value_bytes: int = VALUE_BYTES
     keys: int = 0
     headers: bool = False
     timestamp_base_ms: int | None = None
@@ -92,6 +94,11 @@ class Round:
     summaries: tuple[Summary, ...]
     judgement: Judgement
     figures: tuple[RoundFigures, ...]
+
+    @property
+    def transport(self) -> str | None:
+        """Which of its transports the (first) producer said that it used; None for a library that has but one way."""
+        return self.summaries[0].transport
 
     def problems(self) -> list[str]:
         """The anomalies with counter-examples, and what could not be shown; empty if everything held."""
@@ -147,6 +154,13 @@ class RoundPlayer:
         self._readers = WorkerService(context, 1)
         self._numbers = itertools.count(1)
         self.replicas = min(REPLICATION_FACTOR, broker.broker_count)
+
+    def why_pure(self) -> str | None:
+        """Why this project's producer runs on its pure transport there if nobody says which; None if it doesn't."""
+        account = self.accounts[0]
+        command = f"{shlex.quote(node_python(account))} -m systest.strategies.transports"
+        said: bytes = account.ssh_output(command, combine_stderr=False)
+        return said.decode().strip() or None
 
     @property
     def accounts(self) -> list[Any]:
@@ -226,9 +240,9 @@ class RoundPlayer:
         run.await_summary(2 * _WRITE_LIMIT_S, self._watch)
         return [(run, spec)]
 
-    def control(self, workload: Workload) -> RoundFigures:
-        """What a workload costs with no producer and no broker (`systest.strategies.control`)."""
-        plan = RoundPlan(CONTROL, workload)
+    def control(self, plan: RoundPlan) -> RoundFigures:
+        """What a plan of the control's costs with no producer and no broker (`systest.strategies.control`)."""
+        workload = plan.workload
         [spec] = self._specs(plan, CONTROL)
         with contextlib.ExitStack() as workers:
             name = f"{next(self._numbers):03d}-{CONTROL}"
@@ -305,6 +319,7 @@ class RoundPlayer:
                     topic=topic,
                     partitions=plan.partitions,
                     placement=plan.placement,
+                    value_bytes=plan.value_bytes,
                     keys=plan.keys,
                     headers=plan.headers,
                     timestamp_base_ms=plan.timestamp_base_ms,
@@ -346,6 +361,6 @@ def _expectation(spec: ProduceSpec) -> Expectation:
         idempotent=bool(spec.client.get("enable.idempotence")),
         murmur2_keys=spec.client.get("partitioner") == "murmur2_random",
         # Each task is a caller of its own, with one record at a time. This project's producer promises more.
-        ordered=not spec.workload.tasks or spec.strategy == "async",
+        ordered=not spec.workload.tasks or spec.strategy in OURS,
         positions=str(spec.client.get("acks")) != "0",
     )

@@ -9,7 +9,8 @@
 
 Each entry is a gate by its name: a bound on one figure of one strategy, `at_least` or `at_most`. With `times` it is on
 the ratio to another strategy in the same round; without, on the figure itself. `workload` says of which workload,
-`saturate` where it is left out. `reason` is for whoever reads a verdict: why this bound and no other.
+`saturate` where it is left out. `transport` says on which transport the strategy's producer must have run, where a
+bound is one transport's own. `reason` is for whoever reads a verdict: why this bound and no other.
 
 A file that can't be understood as a whole gives no gates: one that nobody judges would be taken for one that holds.
 """
@@ -33,7 +34,7 @@ from systest.workloads.workload import workload_named
 _METRICS: Mapping[str, Metric] = {metric.path: metric for metric in METRICS}
 _BOUNDS = ("at_least", "at_most")
 _NEEDED = ("reason", "strategy", "figure")
-_KEYS = (*_NEEDED, *_BOUNDS, "times", "workload")
+_KEYS = (*_NEEDED, *_BOUNDS, "times", "workload", "transport")
 _WORKLOAD = "saturate"
 
 
@@ -53,6 +54,7 @@ class Gate:
         times: the strategy that the ratio is to.
         workload: of which it is said.
         reason: why this bound.
+        transport: of the strategy's producer; None for whichever it runs on.
 
     Raises:
         ValueError: one sentence saying what is wrong and what would be right.
@@ -65,6 +67,7 @@ class Gate:
     times: str | None
     workload: str
     reason: str
+    transport: str | None = None
 
     def __post_init__(self) -> None:
         if self.figure not in _METRICS:
@@ -77,6 +80,10 @@ class Gate:
                 raise ValueError(
                     f"{strategy} can't run {self.workload}: {refusal}; no run could ever be judged by it"
                 )
+        if self.transport is not None and self.transport not in strategies.TRANSPORTS:
+            raise ValueError(unknown("transport", self.transport, strategies.TRANSPORTS))
+        if self.transport is not None and self.strategy not in strategies.OURS:
+            raise ValueError(f"{self.strategy} has no transport to choose; leave out transport")
         if self.times == self.strategy:
             raise ValueError(f"{self.strategy} is compared with itself; name another strategy in times")
         if not math.isfinite(self.bound.limit):
@@ -159,6 +166,7 @@ def _gate(name: str, entry: Any) -> Gate:
         times=_text(entry, "times") if "times" in entry else None,
         workload=_text(entry, "workload") if "workload" in entry else _WORKLOAD,
         reason=_text(entry, "reason"),
+        transport=_text(entry, "transport") if "transport" in entry else None,
     )
 
 

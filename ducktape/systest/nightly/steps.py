@@ -32,7 +32,7 @@ _ON_NODES = f"{_DELIVERY} tests/ducktape/performance/comparison_test.py"
 
 STEPS: tuple[Step, ...] = (
     Step("comparison", f"{_RUN} --rounds 10", 20),
-    Step("latency", f"{_RUN} --strategies sync,async --workload open:1000 --rounds 30", 15),
+    Step("latency", f"{_RUN} --strategies sync,async,async-pure --workload open:1000 --rounds 30", 22),
     Step("delivery", f"{_RUN} {_DELIVERY}", 40),
     Step("faults", f"{_RUN} tests/ducktape/faults", 20),
     Step("transactions", f"{_RUN} tests/ducktape/transactions", 30),

@@ -22,7 +22,7 @@ def markdown(result: RunResult) -> str:
             lines.append(_line([row.metric.label, *cells, words.best(row, len(names))]))
     lines += ["", f"{words.legend(result)} In brackets the least and the most of the rounds.", ""]
     lines += [*(f"- {line}" for line in words.missing(rows)), "", *_gates(result), "## Producers", ""]
-    lines += [f"- `{each.name}`: {each.client}; {each.idiom}" for each in result.strategies]
+    lines += [f"- `{each.name}`: {words.producer(each)}" for each in result.strategies]
     lines += ["", "## Read back and checked", ""]
     for each in result.strategies:
         lines.append(f"- `{each.name}`: {words.verification(each)}")

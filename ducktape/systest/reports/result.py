@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cattrs.preconf.json import make_converter
 
 from systest.gates import Gate, GateVerdict, judge
 from systest.metrics import RoundFigures, Row, compare
+from systest.strategies import ASYNC, ASYNC_PURE, PURE
 from systest.worker.spec import Setting
 from systest.workloads.workload import Workload
 
@@ -49,12 +50,16 @@ class RoundResult:
 
 @dataclass(frozen=True, slots=True)
 class StrategyResult:
-    """All rounds of one strategy; `client` is library and version, `idiom` how it was used."""
+    """All rounds of one strategy; `client` is library and version, `idiom` how it was used.
+
+    `transport` is which of its transports the producer itself said that it used, None for a library with but one way.
+    """
 
     name: str
     client: str
     idiom: str
     rounds: tuple[RoundResult, ...]
+    transport: str | None = None
 
     @property
     def passed(self) -> int:
@@ -100,9 +105,16 @@ class RunResult:
         return all(each.passed == len(each.rounds) for each in self.strategies)
 
     def verdicts(self) -> tuple[GateVerdict, ...]:
-        """What became of each gate."""
+        """What became of each gate. Those of `async-pure` are judged by `async` where that was the same."""
         rounds = {each.name: each.rounds for each in self.strategies}
-        return tuple(judge(gate, self.workload.name, rounds) for gate in self.gates)
+        transports = {each.name: each.transport for each in self.strategies}
+        if ASYNC_PURE not in rounds and transports.get(ASYNC) == PURE:
+            gates = [
+                replace(each, strategy=ASYNC) if each.strategy == ASYNC_PURE else each for each in self.gates
+            ]
+        else:
+            gates = list(self.gates)
+        return tuple(judge(gate, self.workload.name, rounds, transports) for gate in gates)
 
     def rows(self) -> tuple[Row, ...]:
         """The table."""

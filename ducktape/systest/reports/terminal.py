@@ -28,7 +28,7 @@ def terminal(result: RunResult, width: int) -> str:
     lines += _wrapped([words.legend(result), *words.missing(rows)], width)
     lines += ["", "producers:"]
     for each in result.strategies:
-        lines += _wrapped([f"{each.name}: {each.client}; {each.idiom}"], width)
+        lines += _wrapped([f"{each.name}: {words.producer(each)}"], width)
     lines += ["", "read back and checked:"]
     for each in result.strategies:
         lines += _wrapped([f"{each.name}: {words.verification(each)}"], width)

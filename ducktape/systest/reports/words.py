@@ -68,6 +68,15 @@ def verification(strategy: StrategyResult) -> str:
     return f"NOT VERIFIED in {len(failed)} of {len(strategy.rounds)} rounds (position {', '.join(map(str, failed))})"
 
 
+def producer(strategy: StrategyResult) -> str:
+    """The library, its transport if it has a choice, and how it was used."""
+    return producer_words(strategy.client, strategy.idiom, strategy.transport)
+
+
+def producer_words(client: str, idiom: str, transport: str | None) -> str:
+    return f"{client}{'' if transport is None else f', {transport} transport'}; {idiom}"
+
+
 def problems(strategy: StrategyResult) -> list[str]:
     return [f"round {each.position}: {problem}" for each in strategy.rounds for problem in each.problems]
 

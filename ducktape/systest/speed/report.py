@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from systest.metrics.verdict import Bound
 from systest.reports.words import number, setting
 from systest.speed.result import Line, SpeedResult
-from systest.speed.rows import PEERS, SUBJECTS
-from systest.strategies import CONTROL, YARDSTICK
+from systest.speed.rows import Row
+from systest.strategies import CONTROL, PEERS, YARDSTICK
 
 _GAP = 2
+_INDENT = 2
 _TITLES = {
     "saturation": "at saturation, 10,000 in flight",
     "one-at-a-time": "one record at a time, linger 0",
@@ -23,32 +24,26 @@ _TITLES = {
 
 
 def terminal(result: SpeedResult, width: int) -> str:
-    """The whole report, `width` columns wide; the peers go below the table where they don't fit beside it."""
+    """The whole report, `width` columns wide; strategies that don't fit beside the others go to a further table."""
     lines = [*_wrapped(_headline(result), width), ""]
-    for subject in SUBJECTS:
-        rows = [_cells(result, subject, line) for line in result.lines(subject)]
-        heads = _heads(subject)
-        own = len(heads) - len(PEERS)
-        widths = [max(len(row[at]) for row in [heads, *rows]) for at in range(len(heads))]
-        fits = sum(widths) + _GAP * len(widths) + 2 <= width
-        blocks = [range(len(heads))] if fits else [range(own), (0, *range(own, len(heads)))]
-        for columns in blocks:
-            lines += [*_block(result, subject, heads, rows, [(at, widths[at]) for at in columns]), ""]
+    table = _table(result)
+    for parts in _fitting(table, width):
+        lines += [*_block(result, table[0], parts), ""]
     lines += _wrapped(_footnotes(result), width)
     return "\n".join(lines) + "\n"
 
 
 def markdown(result: SpeedResult) -> str:
     """The whole report, for a pull request or a wiki."""
+    table = _table(result)
+    heads, *rows = ([cell for part in table for cell in part[at]] for at in range(len(table[0])))
     text = ["# Speed of the producer", "", *(f"- {line}" for line in _headline(result)), ""]
-    for subject in SUBJECTS:
-        heads = _heads(subject)
-        text += [_line(heads), _line(["---", *["---:"] * (len(heads) - 1)])]
-        for group, members in groupby(result.lines(subject), key=lambda line: line.row.group):
-            text.append(_line([f"**{_TITLES[group]}**", *[""] * (len(heads) - 1)]))
-            text += [_line(_cells(result, subject, line)) for line in members]
-        text.append("")
-    return "\n".join([*text, *(f"- {line}" for line in _footnotes(result))]) + "\n"
+    text += [_line(heads), _line(["---", *["---:"] * (len(heads) - 1)])]
+    numbered = zip(_rows(result), rows, strict=True)
+    for group, members in groupby(numbered, key=lambda pair: pair[0].group):
+        text.append(_line([f"**{_TITLES[group]}**", *[""] * (len(heads) - 1)]))
+        text += [_line(cells) for _, cells in members]
+    return "\n".join([*text, "", *(f"- {line}" for line in _footnotes(result))]) + "\n"
 
 
 def _headline(result: SpeedResult) -> list[str]:
@@ -73,58 +68,92 @@ def _punctuality(result: SpeedResult) -> str:
     )
 
 
-def _heads(subject: str) -> list[str]:
-    return [
-        "",
-        "base",
-        f"{subject} ({SUBJECTS[subject]})",
-        "ratio",
-        "95 % interval",
-        "goal",
-        "verdict",
-        *PEERS,
+_Part = list[list[str]]
+"""Columns of the table that stay together: for each line, the heads first, as many cells as it has columns."""
+
+
+def _rows(result: SpeedResult) -> list[Row]:
+    return [line.row for line in result.lines(next(iter(result.transports)))]
+
+
+def _table(result: SpeedResult) -> list[_Part]:
+    """The labels, a part for each strategy under test, and one for the peers."""
+    subjects = {name: result.lines(name) for name in result.transports}
+    first = next(iter(subjects.values()))
+    labels = [["", "base"], *([line.row.label, _base(line)] for line in first)]
+    own = [
+        [
+            [f"{name} ({result.transports[name]})", "ratio", "95 % interval", "goal", "verdict"],
+            *(_cells(line) for line in lines),
+        ]
+        for name, lines in subjects.items()
     ]
+    peers = [list(PEERS), *(_peer_cells(line) for line in first)]
+    return [labels, *own, peers]
 
 
-def _cells(result: SpeedResult, subject: str, line: Line) -> list[str]:
-    is_ratio = line.row.over is not None or line.row.is_flatness
-    x = "x" if is_ratio else ""
-    base = "" if line.base is None or line.row.over is None else number(line.base)
+def _x(line: Line) -> str:
+    return "x" if line.row.over is not None or line.row.is_flatness else ""
+
+
+def _base(line: Line) -> str:
+    return "" if line.base is None or line.row.over is None else number(line.base)
+
+
+def _cells(line: Line) -> list[str]:
+    x = _x(line)
     interval = "too few rounds" if line.ratio is not None else ""
     if line.low is not None and line.high is not None:
         interval = f"{number(line.low)} to {number(line.high)}"
     return [
-        line.row.label,
-        base,
         "" if line.value is None else number(line.value),
-        f"{number(line.ratio)}x" if is_ratio and line.ratio is not None else "",
+        f"{number(line.ratio)}x" if x and line.ratio is not None else "",
         interval,
         _goal(line.goal, x),
         "" if line.verdict is None else line.verdict.value,
-        *("" if ratio is None else f"{number(ratio)}{x}" for ratio in line.peers.values()),
     ]
+
+
+def _peer_cells(line: Line) -> list[str]:
+    return ["" if ratio is None else f"{number(ratio)}{_x(line)}" for ratio in line.peers.values()]
 
 
 def _goal(goal: Bound | None, x: str) -> str:
     return "" if goal is None else f"{'>=' if goal.at_least else '<='} {goal.limit:g}{x}"
 
 
-def _block(
-    result: SpeedResult,
-    subject: str,
-    heads: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    columns: Sequence[tuple[int, int]],
-) -> list[str]:
-    def text(row: Sequence[str]) -> str:
-        [(first, label), *others] = columns
-        cells = "".join(row[at].rjust(size + _GAP) for at, size in others)
-        return f"  {row[first]:{label}}{cells}".rstrip()
+def _fitting(table: Sequence[_Part], width: int) -> Iterator[list[_Part]]:
+    """The parts behind the labels, as many side by side as fit."""
+    labels, *others = table
+    taken: list[_Part] = []
+    for part in others:
+        if taken and _INDENT + sum(map(_width, [labels, *taken, part])) > width:
+            yield taken
+            taken = []
+        taken.append(part)
+    yield taken
 
-    lines = [text(heads)]
-    numbered = zip(result.lines(subject), rows, strict=True)
-    for group, members in groupby(numbered, key=lambda pair: pair[0].row.group):
-        lines += [_TITLES[group], *(text(row) for _, row in members)]
+
+def _widths(part: _Part) -> list[int]:
+    return [max(map(len, column)) for column in zip(*part, strict=True)]
+
+
+def _width(part: _Part) -> int:
+    return sum(_widths(part)) + _GAP * len(part[0])
+
+
+def _block(result: SpeedResult, labels: _Part, parts: Sequence[_Part]) -> list[str]:
+    first, *sizes = [size for part in (labels, *parts) for size in _widths(part)]
+
+    def text(at: int) -> str:
+        label, *cells = [cell for part in (labels, *parts) for cell in part[at]]
+        columns = zip(cells, sizes, strict=True)
+        row = "".join(cell.rjust(size + _GAP) for cell, size in columns)
+        return f"{' ' * _INDENT}{label:{first}}{row}".rstrip()
+
+    lines = [text(0)]
+    for group, members in groupby(enumerate(_rows(result), 1), key=lambda item: item[1].group):
+        lines += [_TITLES[group], *(text(at) for at, _ in members)]
     return lines
 
 

@@ -14,35 +14,14 @@ from cattrs.preconf.json import make_converter
 from systest.metrics import RoundFigures, figure_at
 from systest.metrics.interval import median_interval
 from systest.metrics.verdict import Bound, Verdict, verdict_of
-from systest.speed.rows import MACHINE, PEERS, SUBJECTS, Row, rows_of
-from systest.strategies import CONTROL
+from systest.speed.cases import Played
+from systest.speed.rows import MACHINE, Row, rows_of
+from systest.strategies import CONTROL, PEERS
 from systest.worker.spec import Setting
 
-VERSION = 1
+VERSION = 2
 
 _converter = make_converter(forbid_extra_keys=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Played:
-    """One strategy at one case in one round.
-
-    `verdict` is the checks', "" for the control, whose records are in no log; `figures` None if the round could not
-    be played to its end, with the reason in `problems`.
-    """
-
-    round: int
-    strategy: str
-    case: str
-    verdict: str
-    problems: tuple[str, ...]
-    acked: int
-    figures: RoundFigures | None
-
-    @property
-    def counts(self) -> bool:
-        """Whether its figures mean something: its records are where they were acknowledged, if they are anywhere."""
-        return self.figures is not None and (self.verdict == "pass" or self.strategy == CONTROL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +65,7 @@ class SpeedResult:
         duration_s: measured time of each.
         groups: the parts of the table that were measured.
         producers: library and idiom by strategy.
+        transports: of each strategy under test, as its producer said; the goals are that transport's.
         played: everything.
     """
 
@@ -101,6 +81,7 @@ class SpeedResult:
     duration_s: float
     groups: tuple[str, ...]
     producers: Mapping[str, str]
+    transports: Mapping[str, str]
     played: tuple[Played, ...]
 
     @cached_property
@@ -132,7 +113,7 @@ class SpeedResult:
 
     def to_json(self) -> str:
         """The table for whoever only reads, then everything that it was made of."""
-        table = {subject: _converter.unstructure(self.lines(subject)) for subject in SUBJECTS}
+        table = {subject: _converter.unstructure(self.lines(subject)) for subject in self.transports}
         run = _converter.unstructure(self)
         return json.dumps(
             {"version": VERSION, "verified": self.is_verified, "table": table, "run": run}, indent=1
@@ -148,7 +129,7 @@ class SpeedResult:
         ratios = self._ratios(row, subject)
         ratio, interval = _median(ratios), median_interval(ratios)
         low, high = interval or (None, None)
-        goal = row.goals.get(SUBJECTS[subject])
+        goal = row.goals.get(self.transports[subject])
         return Line(
             row=row,
             value=None if row.is_flatness else self._median(row.metric, subject, row.cases[0]),

@@ -16,36 +16,12 @@ from dataclasses import dataclass, field
 
 from systest import strategies
 from systest.metrics.verdict import Bound
-from systest.strategies import CONTROL, YARDSTICK
-from systest.workloads.workload import Workload, workload_named
+from systest.speed.cases import Case
+from systest.strategies import CONTROL, PEERS, YARDSTICK
 
-SUBJECTS: Mapping[str, str] = {"async": "pure"}
-"""The strategies under test, and whose goals they have: a transport's."""
-PEERS = tuple(name for name in strategies.NAMES if name != YARDSTICK and name not in SUBJECTS)
 TOPICS = "topics"
 MACHINE = "open:200"
 """The case that the control plays to show how punctual the machine is: a loop that has nearly nothing to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A workload on some topics.
-
-    Args:
-        workload: as a user names it.
-        topics, partitions: how many, and of each how many.
-        warmup_s: see `Workload`.
-        peers: whether the peers play it, too.
-    """
-
-    workload: str
-    topics: int = 1
-    partitions: int = 6
-    warmup_s: float = 0.5
-    peers: bool = True
-
-    def work(self, duration_s: float) -> Workload:
-        return workload_named(self.workload, duration_s=duration_s, warmup_s=self.warmup_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +34,7 @@ class Row:
         metric: where the figure is in `RoundFigures`.
         cases: one; or several, and then the figure is how many times the least is the greatest.
         over: strategy and case of the figure that it is divided by; None where it stands for itself.
-        goals: by transport.
+        goals: by the transport that a strategy under test, `systest.strategies.OURS`, ran on.
     """
 
     group: str
@@ -188,19 +164,26 @@ def rows_of(groups: Iterable[str]) -> tuple[Row, ...]:
     return tuple(row for row in ROWS if row.group in wanted)
 
 
-def plays_of(rows: Iterable[Row], with_peers: bool) -> dict[str, tuple[tuple[str, str], ...]]:
+def plays_of(
+    rows: Iterable[Row], transports: Mapping[str, str], with_peers: bool
+) -> dict[str, tuple[tuple[str, str], ...]]:
     """Which strategy plays which case in a round, by group: what is divided by what must be played close together.
 
     What no goal is judged by is played with the peers only.
+
+    Args:
+        rows: of the table.
+        transports: the strategies under test, and the transport of each.
+        with_peers: whether this round is one of theirs, too.
     """
     plays: dict[str, dict[tuple[str, str], None]] = {}
     for row in rows:
         group = plays.setdefault(row.group, {})
-        if row.over is not None and (with_peers or row.goals.keys() & set(SUBJECTS.values())):
+        if row.over is not None and (with_peers or row.goals.keys() & set(transports.values())):
             group[row.over] = None
         for case in row.cases:
             work = CASES[case].work(1.0)
-            for name in (*SUBJECTS, *(PEERS if with_peers else ())):
-                if strategies.refusal(name, work) is None and (name in SUBJECTS or CASES[case].peers):
+            for name in (*transports, *(PEERS if with_peers else ())):
+                if strategies.refusal(name, work) is None and (name in transports or CASES[case].peers):
                     group[name, case] = None
     return {group: tuple(pairs) for group, pairs in plays.items()}

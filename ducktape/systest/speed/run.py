@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import os
-import platform
 import random
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
-import psutil
-
-from systest.comparison import round_result
 from systest.options import RunOptions
-from systest.rounds import RoundPlan, RoundPlayer, client_settings
-from systest.services.broker import Broker, BrokerKind
-from systest.services.worker import WorkerFailed
-from systest.speed.result import Played, SpeedResult
-from systest.speed.rows import CASES, GROUPS, MACHINE, PEERS, SUBJECTS, TOPICS, Row, plays_of, rows_of
-from systest.strategies import CONTROL, YARDSTICK
+from systest.rounds import RoundPlayer, client_settings
+from systest.services.broker import Broker
+from systest.speed.play import CasePlayer, Say, check_rounds, disk_notes, have_peers, machine_words, order_of
+from systest.speed.result import SpeedResult
+from systest.speed.rows import CASES, GROUPS, MACHINE, TOPICS, plays_of, rows_of
+from systest.strategies import CONTROL, OURS, TRANSPORTS, YARDSTICK
+from systest.strategies.transports import without_twin
 
 GLOBAL = "speed"
 REPORT = "speed.json"
@@ -30,9 +25,6 @@ REPORT = "speed.json"
 ROUNDS = 10
 PEER_ROUNDS = 2
 """Peers stand beside the goals and are not judged by them: two rounds say where they are."""
-ROUNDS_MAX = 1_000
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +48,7 @@ class SpeedOptions:
 
     def __post_init__(self) -> None:
         rows_of(self.groups)
-        if not 1 <= self.rounds <= ROUNDS_MAX:
-            raise ValueError(f"{self.rounds} rounds can't be run; choose 1 to {ROUNDS_MAX}")
-        if not 0 <= self.peer_rounds <= self.rounds:
-            raise ValueError(f"peers can't have {self.peer_rounds} of {self.rounds} rounds")
-        if not 0.1 <= self.duration_s <= 60:
-            raise ValueError(f"a duration of {self.duration_s} s can't be run; choose 0.1 to 60")
+        check_rounds(self.rounds, self.peer_rounds, self.duration_s)
 
     @classmethod
     def from_globals(cls, user_globals: Mapping[str, Any]) -> SpeedOptions:
@@ -91,7 +78,7 @@ def play_speed(
     In each round the parts of the table come in an order that chance decides, and within a part all that is divided
     by each other, in an order that chance decides too. The peers' rounds are spread evenly. Before the first, the
     strategies under test and the yardstick play once for nothing, so that the broker's JIT compiler has done its work.
-    A peer that fails is a line of the result; whoever else fails raises what `RoundPlayer.play` does.
+    Who fails at a case is a line of the result, which is not verified then unless it was a peer.
 
     Args:
         chosen: what of the table.
@@ -103,93 +90,39 @@ def play_speed(
     started, began_s = datetime.now(timezone.utc), time.monotonic()
     load = os.getloadavg()[0]
     rows, chance = rows_of(chosen.groups), random.Random(options.seed)
-    producers: dict[str, str] = {}
-    for name in (YARDSTICK, *SUBJECTS):
-        _play(player, 0, name, "saturate", chosen.duration_s, producers)
-        say(f"{name} has played once to warm the broker up")
-    played: list[Played] = []
+    cases = CasePlayer(player, CASES, chosen.duration_s, chosen.rounds, say)
+    subjects, left_out = without_twin(OURS, player.why_pure)
+    for note in left_out:
+        say(note)
+    for name in (YARDSTICK, *subjects):
+        cases.warm_up(name, "saturate")
     # Topics come last: a broker is busy for a minute with what is left of a thousand deleted ones.
     few, many = [row for row in rows if row.group != TOPICS], [row for row in rows if row.group == TOPICS]
     first, *later = [part for part in (few, many) if part]
     for part, others in ((first, [(CONTROL, MACHINE)]), *((part, []) for part in later)):
         for number in range(1, chosen.rounds + 1):
-            for name, case in order_of(part, others, number, chosen, chance):
-                outcome = _play(player, number, name, case, chosen.duration_s, producers)
-                played.append(outcome)
-                say(_progress(chosen, outcome))
+            with_peers = have_peers(number, chosen.rounds, chosen.peer_rounds)
+            plays = plays_of(part, cases.transports, with_peers)
+            for name, case in order_of([*plays.values(), others], chance):
+                cases.play(number, name, case)
     return SpeedResult(
         started=started.isoformat(timespec="seconds"),
         took_s=time.monotonic() - began_s,
         broker=broker.description,
-        machine=f"{os.cpu_count()} cores, load average {load:.1f} at the beginning, "
-        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}",
-        notes=(*options.notes, *_disk_note(broker)),
-        client=client_settings(RoundPlan(YARDSTICK, CASES["saturate"].work(chosen.duration_s))),
+        machine=machine_words(load),
+        notes=(*options.notes, *left_out, *_unjudged(cases.transports), *disk_notes(broker)),
+        client=client_settings(CASES["saturate"].plan(YARDSTICK, chosen.duration_s)),
         seed=options.seed,
         rounds=chosen.rounds,
         peer_rounds=chosen.peer_rounds,
         duration_s=chosen.duration_s,
         groups=chosen.groups,
-        producers=producers,
-        played=tuple(played),
+        producers=cases.producers,
+        transports=cases.transports,
+        played=tuple(cases.played),
     )
 
 
-def _disk_note(broker: Broker) -> list[str]:
-    """Waits for the disk hide what a producer costs, where each of many partitions has to wait."""
-    here = tempfile.gettempdir()
-    mounts = [each for each in psutil.disk_partitions(all=True) if Path(here).is_relative_to(each.mountpoint)]
-    kind = max(mounts, key=lambda mount: len(mount.mountpoint)).fstype if mounts else "unknown"
-    if broker.kind is not BrokerKind.KAFKA or kind == "tmpfs":
-        return []
-    return [
-        f"the broker's log is in {here} on a disk ({kind}), and waits for it are in the figures, with many topics "
-        "above all; TMPDIR=/dev/shm keeps them out"
-    ]
-
-
-def order_of(
-    rows: Sequence[Row],
-    others: Sequence[tuple[str, str]],
-    number: int,
-    chosen: SpeedOptions,
-    chance: random.Random,
-) -> Iterator[tuple[str, str]]:
-    """Who plays what in a round, and in which order."""
-    before, after = ((n * chosen.peer_rounds) // chosen.rounds for n in (number - 1, number))
-    parts = [*plays_of(rows, with_peers=after > before).values(), others]
-    for part in chance.sample(parts, len(parts)):
-        yield from chance.sample(part, len(part))
-
-
-def _play(
-    player: RoundPlayer, number: int, name: str, case_name: str, duration_s: float, producers: dict[str, str]
-) -> Played:
-    case = CASES[case_name]
-    work = case.work(duration_s)
-    if name == CONTROL:
-        return Played(number, name, case_name, "", (), 0, player.control(work))
-    try:
-        outcome = player.play(RoundPlan(name, work, case.partitions, topics=case.topics))
-    except WorkerFailed as error:
-        if name not in PEERS:
-            raise
-        return Played(number, name, case_name, "unknown", (str(error).splitlines()[0],), 0, None)
-    producers[name] = f"{outcome.ready[0].client}; {outcome.ready[0].idiom}"
-    result = round_result(number, outcome)
-    return Played(number, name, case_name, result.verdict, result.problems, result.acked, result.figures)
-
-
-def _progress(chosen: SpeedOptions, played: Played) -> str:
-    where = (
-        f"[{played.round:>{len(str(chosen.rounds))}}/{chosen.rounds}] {played.case:14} {played.strategy:14}"
-    )
-    if played.figures is None:
-        return f"{where} no figures: {'; '.join(played.problems)}"
-    figures = played.figures
-    p99 = "" if figures.latency is None else f"p99 {figures.latency.p99_ms:,.2f} ms, "
-    cpu = "" if figures.cpu.client_us is None else f"CPU {figures.cpu.client_us:.2f} us, "
-    checked = {"": "no log", "pass": "verified"}.get(
-        played.verdict, f"NOT VERIFIED: {'; '.join(played.problems)}"
-    )
-    return f"{where} {figures.throughput.records_per_s:>11,.0f} records/s, {p99}{cpu}{checked}"
+def _unjudged(transports: Mapping[str, str]) -> list[str]:
+    absent = [name for name in TRANSPORTS if name not in transports.values()]
+    return [f"nothing ran on the {name} transport, so its goals are not judged" for name in absent]

@@ -15,13 +15,18 @@ from systest.workloads.workload import Workload
 if TYPE_CHECKING:
     from systest.strategies.base import Strategy
 
+ASYNC, ASYNC_PURE = "async", "async-pure"
+OURS = (ASYNC, ASYNC_PURE)
+"""This project's producer: as a user gets it, on the compiled transport where that can be had, and on the pure one."""
+COMPILED, PURE = TRANSPORTS = ("compiled", "pure")
 JAVA = "java"
 CONTROL = "control"
 """No producer but asyncio alone, to compare with; its records are in no log (`systest.strategies.control`)."""
 
 _CLASSES: Mapping[str, tuple[str, str]] = {
     "sync": ("systest.strategies.sync", "SyncStrategy"),
-    "async": ("systest.strategies.aio", "AsyncStrategy"),
+    ASYNC: ("systest.strategies.aio", "AsyncStrategy"),
+    ASYNC_PURE: ("systest.strategies.aio", "AsyncPureStrategy"),
     "confluent-aio": ("systest.strategies.confluent_aio", "ConfluentAioStrategy"),
     "aiokafka": ("systest.strategies.aiokafka", "AiokafkaStrategy"),
     CONTROL: ("systest.strategies.control", "ControlStrategy"),
@@ -30,6 +35,7 @@ _CLASSES: Mapping[str, tuple[str, str]] = {
 NAMES = (*(name for name in _CLASSES if name != CONTROL), JAVA)
 YARDSTICK = "sync"
 """The strategy that the others are compared with."""
+PEERS = tuple(name for name in NAMES if name != YARDSTICK and name not in OURS)
 
 
 def check(name: str) -> None:
@@ -42,7 +48,7 @@ def refusal(name: str, workload: Workload) -> str | None:
     """Why a strategy can't run a workload, in a few words; None if it can."""
     if workload.tasks and name in (YARDSTICK, JAVA):
         return "it has no event loop, and so no tasks"
-    if workload.batch is not None and name != "async":
+    if workload.batch is not None and name not in OURS:
         return "it has no call that gives many records one outcome"
     return None
 

@@ -1,4 +1,4 @@
-"""`async`: this project's AIOProducer.
+"""`async`: this project's AIOProducer as a user gets it, and `async-pure`: the same on its pure transport.
 
 Idiom: `await produce()` for each record and a window of futures (`systest.strategies.pipeline`), `await flush()` and
 `await close()` at the end; the producer's own defaults for batches. A workload in bulk is `await produce_batch()`.
@@ -7,12 +7,12 @@ Idiom: `await produce()` for each record and a window of futures (`systest.strat
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import confluent_kafka
 
 from producer import AIOProducer
-from producer.transport import choose_transport
+from systest.strategies import PURE
 from systest.strategies.base import Job, require_topics_async
 from systest.strategies.mutants import planted_in_async
 from systest.strategies.pipeline import AsyncioStrategy, Polls
@@ -21,6 +21,8 @@ from systest.worker.recorder import Recorder
 
 class AsyncStrategy(AsyncioStrategy):
     idiom = "await produce() per record, a window of futures, flush(), close(); its default batches"
+    transport_wanted: ClassVar[str | None] = None
+    """None for the producer's own choice."""
 
     def __init__(self) -> None:
         self._producer: Any = None
@@ -28,15 +30,19 @@ class AsyncStrategy(AsyncioStrategy):
     @property
     def client(self) -> str:
         return (
-            f"producer.AIOProducer, {choose_transport(None)} transport (confluent-kafka "
-            f"{confluent_kafka.__version__}, librdkafka {confluent_kafka.libversion()[0]})"
+            f"producer.AIOProducer (confluent-kafka {confluent_kafka.__version__}, "
+            f"librdkafka {confluent_kafka.libversion()[0]})"
         )
 
     async def start(self, job: Job) -> None:
-        self._producer = AIOProducer(job.spec.client)
+        self._producer = AIOProducer(job.spec.client, transport=self.transport_wanted)
         await require_topics_async(self._producer.list_topics, job)
         if job.spec.mutant is not None:
             self._producer = planted_in_async(job.spec.mutant, self._producer, job.spec)
+
+    def transport(self) -> str | None:
+        transport: str = self._producer.transport
+        return transport
 
     def sender(self) -> Callable[..., Any]:
         produce: Callable[..., Any] = self._producer.produce
@@ -58,3 +64,7 @@ class AsyncStrategy(AsyncioStrategy):
     def polls(self) -> Polls:
         statistics = self._producer.statistics()
         return Polls(statistics.polls, statistics.poll_s, statistics.settled)
+
+
+class AsyncPureStrategy(AsyncStrategy):
+    transport_wanted = PURE

@@ -73,7 +73,7 @@ class Done:
     """What a strategy did.
 
     `records` is how many it sent in all, `resources` what the process had used when it had drained and not yet closed
-    its client, `lag_ns` and `lag_work_ns` the loop's lag if it has a loop.
+    its client, `lag_ns` and `lag_work_ns` the loop's lag if it has a loop, `transport` see `Summary`.
     """
 
     records: int
@@ -81,6 +81,7 @@ class Done:
     resources: Resources
     lag_ns: tuple[int, ...] | None = None
     lag_work_ns: tuple[int, ...] | None = None
+    transport: str | None = None
 
 
 class Strategy(abc.ABC):

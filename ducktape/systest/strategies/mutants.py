@@ -17,7 +17,7 @@ from systest.strategies.base import CannotRun
 from systest.worker.spec import ProduceSpec
 from systest.workloads.stream import IDENTITY, Placement, RecordStream
 
-MUTABLE = ("sync", "async")
+MUTABLE = ("sync", "async", "async-pure")
 """The strategies that mutants are planted in."""
 EVERY = 97
 NEVER_CALLED = 1 << 30

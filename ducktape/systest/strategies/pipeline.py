@@ -106,6 +106,10 @@ class AsyncioStrategy(Strategy):
     async def flush(self, limit_s: float) -> None:
         """Returns once nothing is in flight."""
 
+    def transport(self) -> str | None:
+        """Which of its transports the producer says that it uses; None for a library that has but one way."""
+        return None
+
     async def give_up(self) -> None:
         """Has the library drop what is in flight, if it can, so that close() needn't wait for it."""
 
@@ -160,7 +164,7 @@ class AsyncioStrategy(Strategy):
             flush_s=job.times.flush_ns / 1e9,
             why_not=now.why_not,
         )
-        return Done(window.sent, path, resources, tuple(lag.lag_ns), tuple(lag.work_ns))
+        return Done(window.sent, path, resources, tuple(lag.lag_ns), tuple(lag.work_ns), self.transport())
 
     def _window(self, job: Job) -> _Window:
         work, take = job.spec.workload, self.taker(job.recorder)

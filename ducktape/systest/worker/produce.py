@@ -32,7 +32,7 @@ def produce(spec: ProduceSpec, emit: Callable[[Event], None]) -> Summary:
     """
     strategy = strategies.create(spec.strategy)
     if spec.mutant is not None and spec.strategy not in MUTABLE:
-        raise CannotRun(f"mutants are planted in {' and '.join(MUTABLE)} only, not in {spec.strategy}")
+        raise CannotRun(f"mutants are planted in {', '.join(MUTABLE)} only, not in {spec.strategy}")
     if reason := strategies.refusal(spec.strategy, spec.workload):
         raise CannotRun(f"{spec.strategy} can't run {spec.workload.name}: {reason}")
     if spec.loop is not Loop.ASYNCIO and not strategy.has_loop:
@@ -69,6 +69,7 @@ def produce(spec: ProduceSpec, emit: Callable[[Event], None]) -> Summary:
         resources=done.resources,
         lag_ns=done.lag_ns,
         lag_work_ns=done.lag_work_ns,
+        transport=done.transport,
     )
 
 

@@ -114,6 +114,7 @@ class Summary:
     many were sent in all. `lag_ns` is the event loop's lag, sampled about every 5 ms over the measured time:
     by how much a timer fired late; None for a strategy without an event loop. `lag_work_ns` says of each sample how
     much of it at the most was work of the loop's own thread: the rest is the machine's, which ran something else.
+    `transport` is which of its transports the producer said that it used; None for a library that has but one way.
     """
 
     type: ClassVar[str] = "summary"
@@ -125,6 +126,7 @@ class Summary:
     resources: Resources
     lag_ns: tuple[int, ...] | None
     lag_work_ns: tuple[int, ...] | None
+    transport: str | None
 
     @classmethod
     def without_warm_up(cls, records: int, began_ns: int, resources: Resources) -> Summary:
@@ -138,6 +140,7 @@ class Summary:
             resources=resources,
             lag_ns=None,
             lag_work_ns=None,
+            transport=None,
         )
 
 

@@ -28,6 +28,8 @@ from dataclasses import dataclass
 IDENTITY = struct.Struct("<IIQI")
 CHECKSUM_BYTES = 4
 VALUE_BYTES_MIN = IDENTITY.size + CHECKSUM_BYTES
+VALUE_BYTES = 30
+"""Of a value, where nobody says how long it is to be."""
 NO_KEY = 0xFFFFFFFF
 INTACT_CRC = 0x2144DF1C
 
@@ -76,7 +78,7 @@ class RecordStream:
     topic: str
     partitions: int
     placement: Placement = Placement.ANY
-    value_bytes: int = 30
+    value_bytes: int = VALUE_BYTES
     keys: int = 0
     headers: bool = False
     timestamp_base_ms: int | None = None

@@ -7,7 +7,7 @@ from ducktape.mark.resource import cluster
 
 from systest import strategies
 from systest.rounds import RoundPlan
-from systest.strategies.mutants import MUTANTS
+from systest.strategies.mutants import MUTABLE, MUTANTS
 from systest.testing import SystemTest
 from systest.workloads.stream import Placement
 from systest.workloads.workload import Workload, workload_named
@@ -61,7 +61,7 @@ class MutantTest(SystemTest):
     """A check that was never seen to fail proves nothing."""
 
     @cluster(num_nodes=3)
-    @matrix(strategy=["sync", "async"])
+    @matrix(strategy=list(MUTABLE))
     def test_mutant__each__is_caught_under_its_own_name_alone(self, strategy: str) -> None:
         player = self.rounds_on(self.start_broker())
         found = {}

@@ -8,6 +8,7 @@ from systest.metrics.verdict import Verdict
 from systest.progress import say
 from systest.services.embedded import EmbeddedBroker
 from systest.speed import SpeedOptions, SpeedResult, play_speed, terminal
+from systest.strategies import ASYNC, OURS
 from systest.testing import SystemTest
 
 
@@ -18,14 +19,21 @@ class SpeedInBriefTest(SystemTest):
     def test_one_round__of_one_part__is_verified_and_decides_nothing(self) -> None:
         broker = EmbeddedBroker(self.test_context, 1)
         broker.start()
+        player = self.rounds_on(broker)
         chosen = SpeedOptions(groups=("one-at-a-time",), rounds=1, peer_rounds=0, duration_s=0.2)
-        result = play_speed(chosen, self.options, broker, self.rounds_on(broker), say)
+        result = play_speed(chosen, self.options, broker, player, say)
         assert result.is_verified, result.unverified
+        why_pure = player.why_pure()
+        subjects = OURS if why_pure is None else (ASYNC,)
+        assert tuple(result.transports) == subjects, result.transports
+        assert any("async-pure" in note for note in result.notes) is (why_pure is not None), result.notes
         played = {(each.strategy, each.case) for each in result.played}
-        assert played == {("sync", "one-at-a-time"), ("async", "one-at-a-time"), ("control", "open:200")}
-        p50, p99 = result.lines("async")
-        assert p50.ratio is not None
-        assert p50.ratio > 0
-        assert (p50.verdict, p99.verdict) == (Verdict.UNDECIDED, Verdict.UNDECIDED)
-        assert SpeedResult.from_json(result.to_json()) == result
-        assert "one record at a time" in terminal(result, 160)
+        wanted = {*((name, "one-at-a-time") for name in ("sync", *subjects)), ("control", "open:200")}
+        assert played == wanted, played
+        for name in subjects:
+            p50, p99 = result.lines(name)
+            assert p50.ratio is not None, f"{name} has no ratio"
+            assert p50.ratio > 0, f"{name} has the ratio {p50.ratio}"
+            assert (p50.verdict, p99.verdict) == (Verdict.UNDECIDED, Verdict.UNDECIDED), (p50, p99)
+        assert SpeedResult.from_json(result.to_json()) == result, "the file does not give the result back"
+        assert "one record at a time" in terminal(result, 160), "the table lacks its only part"

@@ -88,7 +88,7 @@ def test_main_job__judges_the_gates_and_says_what_can_not_be_judged(
 ) -> None:
     table = gates_of(done)
     assert re.search(
-        r"async-throughput undecided async, send rate, records/s [0-9.]+x of sync, at least", table
+        r"async(-pure)?-throughput undecided async, send rate, records/s [0-9.]+x of sync, at least", table
     )
     assert "3 rounds or more show the noise" in table
     assert "aiokafka did not run" in table

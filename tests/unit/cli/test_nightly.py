@@ -90,7 +90,8 @@ def test_night__in_brief__shows_its_summary_and_leaves_it_for_people_and_program
     assert "exit status 2: run_ducktape: unknown cluster 'nowhere'" in page
     brief, elsewhere, wrong = json.loads((directory / "summary.json").read_text("utf-8"))["outcomes"]
     assert (brief["verdict"], brief["tests_passed"]) == ("passed", 1)
-    assert "async-throughput" in brief["undecided"]
+    # On the pure transport or the compiled one, whichever this machine has.
+    assert any(name.endswith("-throughput") for name in brief["undecided"])
     assert (elsewhere["is_failure"], wrong["is_failure"]) == (False, True)
     assert list((directory / "brief").glob("2*/**/comparison.md"))
 

@@ -29,7 +29,11 @@ def written(path: Path, text: str) -> Path:
 
 def test_file__of_this_repository__is_understood_and_is_the_default() -> None:
     gates = load_gates(ROOT / RunOptions().gates)
-    assert {gate.strategy for gate in gates} == {"async"}
+    assert {(gate.strategy, gate.transport) for gate in gates} == {
+        ("async", "compiled"),
+        ("async", None),
+        ("async-pure", None),
+    }
     assert {gate.times for gate in gates} == {"sync", "confluent-aio", "aiokafka", None}
     assert all(len(gate.reason) > 20 for gate in gates)
 
@@ -57,6 +61,8 @@ def test_file__ratio_and_figure_and_workload__are_gates(tmp_path: Path) -> None:
         ("throughput.records_per_s", "speed", "unknown figure 'speed'; choose from throughput.sent, "),
         ("strategy: async", "strategy: asnyc", "unknown strategy 'asnyc', did you mean 'async'?"),
         ("times: sync", "times: snyc", "unknown strategy 'snyc', did you mean 'sync'?"),
+        ("times: sync", "transport: compild", "unknown transport 'compild', did you mean 'compiled'?"),
+        ("strategy: async", "strategy: java\n  transport: pure", "java has no transport to choose"),
         ("times: sync", "times: async", "async is compared with itself"),
         ("times: sync", "workload: sprint", "unknown workload 'sprint'; choose saturate"),
         ("times: sync", "{times: sync, workload: 'tasks:9'}", "is not YAML"),

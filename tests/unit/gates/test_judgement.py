@@ -1,7 +1,7 @@
 """From the rounds of a real run, as they were or with a defect planted, to verdicts.
 
 `measured.json` is what `./run_ducktape.sh --rounds 6 --strategies sync,async,confluent-aio,aiokafka` wrote on two cores
-that others used, too.
+that others used, too. Its `async` ran on the pure transport.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systest.gates import Gate, GateVerdict, judge, load_gates
+from systest.gates import Gate, GateVerdict, load_gates
 from systest.metrics import METRICS, RoundFigures
 from systest.metrics.verdict import Bound, Verdict
 from systest.options import RunOptions
@@ -62,23 +62,23 @@ def first_rounds(count: int, run: RunResult = MEASURED) -> RunResult:
 
 def verdict(run: RunResult, gate: str | Gate) -> GateVerdict:
     chosen = gate if isinstance(gate, Gate) else next(each for each in GATES if each.name == gate)
-    rounds = {each.name: each.rounds for each in run.strategies}
-    return judge(chosen, run.workload.name, rounds)
+    [found] = dataclasses.replace(run, gates=(chosen,)).verdicts()
+    return found
 
 
 def test_run__as_it_was__fails_no_gate_of_this_repository() -> None:
     judged = dataclasses.replace(MEASURED, gates=GATES)
     assert gate_failures(judged) == []
-    assert verdict(MEASURED, "async-throughput").verdict is Verdict.MET
+    assert verdict(MEASURED, "async-pure-throughput").verdict is Verdict.MET
 
 
 def test_run__half_as_fast__is_not_met_with_its_figures_and_wrong_under_no_other_name() -> None:
     slow = dataclasses.replace(planted("async", at_rate_times(0.5)), gates=GATES)
-    found = verdict(slow, "async-throughput")
+    found = verdict(slow, "async-pure-throughput")
     assert (found.verdict, found.is_failure) == (Verdict.NOT_MET, True)
-    sentence = next(each for each in gate_failures(slow) if "async-throughput failed" in each)
+    sentence = next(each for each in gate_failures(slow) if "async-pure-throughput failed" in each)
     assert sentence == (
-        "gate async-throughput failed: 0.48x [0.42 to 0.58] of sync, at least 0.75x wanted "
+        "gate async-pure-throughput failed: 0.48x [0.42 to 0.58] of sync, at least 0.75x wanted "
         "(async, send rate, records/s)"
     )
     assert not any("cpu" in each or "lag" in each for each in gate_failures(slow))
@@ -107,16 +107,42 @@ def test_gate__that_the_noise_could_explain__is_undecided_and_fails_nothing() ->
 
 
 def test_gate__of_another_workload_or_of_who_did_not_run__is_not_judged_and_fails_nothing() -> None:
-    other = verdict(MEASURED, "async-p99")
+    other = verdict(MEASURED, "async-pure-p99")
     assert (other.verdict, other.is_failure) == (Verdict.NOT_JUDGED, False)
     assert other.why == "the gate is for open:1000, and this run was saturate"
     few = dataclasses.replace(MEASURED, strategies=MEASURED.strategies[:2])
-    absent = verdict(few, "async-throughput-over-aiokafka")
+    absent = verdict(few, "async-pure-throughput-over-aiokafka")
     assert (absent.verdict, absent.is_failure, absent.why) == (
         Verdict.NOT_JUDGED,
         False,
         "aiokafka did not run",
     )
+
+
+def on(transport: str | None, name: str, run: RunResult = MEASURED) -> RunResult:
+    """The run with `async` under a name, and with what its producer said of its transport."""
+    changed = [
+        dataclasses.replace(each, name=name, transport=transport) if each.name == "async" else each
+        for each in run.strategies
+    ]
+    return dataclasses.replace(run, strategies=tuple(changed))
+
+
+def test_gate__of_the_compiled_transport__is_judged_where_that_ran_and_by_nothing_else() -> None:
+    assert verdict(on("compiled", "async"), "async-cpu").verdict is Verdict.NOT_MET
+    pure, old = verdict(MEASURED, "async-cpu"), verdict(on(None, "async"), "async-cpu")
+    assert (pure.verdict, pure.is_failure) == (old.verdict, old.is_failure) == (Verdict.NOT_JUDGED, False)
+    assert pure.why == "the gate is for the compiled transport, and async ran on the pure one"
+    assert old.why == "the gate is for the compiled transport, and async did not say which it had"
+
+
+def test_gate__of_async_pure__is_judged_by_async_where_that_was_the_same_and_by_no_compiled_one() -> None:
+    own = verdict(on("pure", "async-pure"), "async-pure-throughput")
+    alias = verdict(MEASURED, "async-pure-throughput")
+    assert (own.gate.strategy, alias.gate.strategy) == ("async-pure", "async")
+    assert (own.verdict, own.value) == (alias.verdict, alias.value) == (Verdict.MET, alias.value)
+    other = verdict(on("compiled", "async"), "async-pure-throughput")
+    assert (other.verdict, other.why) == (Verdict.NOT_JUDGED, "async-pure did not run")
 
 
 def test_gate__whose_strategy_gave_no_figure__fails_with_the_reason() -> None:
@@ -149,19 +175,22 @@ def busy(percent: float, run: RunResult = MEASURED) -> RunResult:
 
 def test_rate__on_a_machine_that_others_use__needs_to_miss_or_keep_its_bound_by_far() -> None:
     near = planted("async", at_rate_times(0.55))
-    assert verdict(busy(5, near), "async-throughput").verdict is Verdict.NOT_MET
-    found = verdict(busy(80, near), "async-throughput")
+    assert verdict(busy(5, near), "async-pure-throughput").verdict is Verdict.NOT_MET
+    found = verdict(busy(80, near), "async-pure-throughput")
     assert (found.verdict, found.is_failure) == (Verdict.UNDECIDED, False)
     assert found.why == "others took 80 % of the machine, which widens it"
     assert (
-        verdict(busy(80, planted("async", at_rate_times(0.2))), "async-throughput").verdict is Verdict.NOT_MET
+        verdict(busy(80, planted("async", at_rate_times(0.2))), "async-pure-throughput").verdict
+        is Verdict.NOT_MET
     )
-    assert verdict(busy(80, planted("async", at_rate_times(3))), "async-throughput").verdict is Verdict.MET
+    assert (
+        verdict(busy(80, planted("async", at_rate_times(3))), "async-pure-throughput").verdict is Verdict.MET
+    )
     assert verdict(busy(80), AT_LEAST_10).verdict is Verdict.NOT_MET
 
 
 def test_cpu_time__on_a_machine_that_others_use__is_judged_as_ever() -> None:
-    assert verdict(busy(80), "async-cpu") == verdict(MEASURED, "async-cpu")
+    assert verdict(busy(80), "async-pure-cpu") == verdict(MEASURED, "async-pure-cpu")
     assert verdict(busy(80), "async-loop-lag") == verdict(MEASURED, "async-loop-lag")
 
 
@@ -181,13 +210,13 @@ def test_gate__whose_rounds_are_not_verified__fails_however_good_the_figures_are
     def lossy(one: RoundResult) -> RoundResult:
         return one if one.position > 8 else dataclasses.replace(one, verdict="fail")
 
-    found = verdict(planted(who, lossy, planted("async", at_rate_times(2))), "async-throughput")
+    found = verdict(planted(who, lossy, planted("async", at_rate_times(2))), "async-pure-throughput")
     assert (found.verdict, found.is_failure) == (Verdict.NOT_JUDGED, True)
     assert found.why.startswith(f"the records of {who} are not verified (position ")
 
 
 def test_gate__over_a_strategy_that_sent_nothing__fails_with_the_reason() -> None:
-    found = verdict(planted("sync", at_rate_times(0)), "async-throughput")
+    found = verdict(planted("sync", at_rate_times(0)), "async-pure-throughput")
     assert (found.verdict, found.is_failure) == (Verdict.NOT_JUDGED, True)
     assert found.why == "nothing can be divided by 0, the send rate, records/s of sync"
 
@@ -197,12 +226,12 @@ def test_gate__of_a_strategy_that_sent_nothing_in_one_of_few_rounds__is_judged_a
         return at_rate_times(0)(one) if one is MEASURED.strategies[1].rounds[0] else one
 
     run = first_rounds(3, planted("async", once))
-    assert verdict(run, "async-throughput").verdict is Verdict.UNDECIDED
+    assert verdict(run, "async-pure-throughput").verdict is Verdict.UNDECIDED
     assert verdict(run, AT_LEAST_10).verdict is Verdict.NOT_MET
 
 
 def test_gate__of_a_strategy_that_sent_nothing__is_not_met() -> None:
-    found = verdict(planted("async", at_rate_times(0)), "async-throughput")
+    found = verdict(planted("async", at_rate_times(0)), "async-pure-throughput")
     assert (found.verdict, found.value, found.is_failure) == (Verdict.NOT_MET, 0, True)
 
 
@@ -219,7 +248,7 @@ def test_ratio__of_rounds_on_a_machine_that_others_slow_down__is_the_same(machin
         for each in MEASURED.strategies
     ]
     calm, stormy = (
-        verdict(run, "async-throughput")
+        verdict(run, "async-pure-throughput")
         for run in (MEASURED, dataclasses.replace(MEASURED, strategies=tuple(changed)))
     )
     assert calm.verdict is stormy.verdict
@@ -231,7 +260,7 @@ def test_ratio__of_rounds_on_a_machine_that_others_slow_down__is_the_same(machin
 def test_verdict__of_a_faster_producer__is_never_worse(by: float) -> None:
     rank = [Verdict.NOT_MET, Verdict.UNDECIDED, Verdict.MET]
     one, faster = (
-        verdict(planted("async", at_rate_times(factor)), "async-throughput").verdict
+        verdict(planted("async", at_rate_times(factor)), "async-pure-throughput").verdict
         for factor in (by, by * 1.1)
     )
     assert rank.index(faster) >= rank.index(one)

@@ -51,6 +51,7 @@ def summary(send: SendHistory, first_measured: int = 0, lag_ns: tuple[int, ...] 
             rss_end_bytes=12 * MIB,
             rss_peak_bytes=20 * MIB,
         ),
+        transport=None,
         lag_ns=lag_ns,
         lag_work_ns=None if lag_ns is None else tuple(each // 2 for each in lag_ns),
     )

@@ -54,6 +54,15 @@ JUDGED = dataclasses.replace(
 FAILED = dataclasses.replace(RESULT, strategies=(strategy("sync", 1.0), strategy("async", 2.0, "fail")))
 
 
+def test_report__producer_with_a_transport__names_the_one_that_ran() -> None:
+    ran = dataclasses.replace(strategy("async", 2.0), transport="compiled")
+    told = dataclasses.replace(RESULT, strategies=(strategy("sync", 1.0), ran))
+    for text in (terminal(told, 1_000), markdown(told)):
+        assert "async 1.0, compiled transport; one call a record" in text
+        assert "sync 1.0; one call a record" in text
+    assert RunResult.from_json(told.to_json()) == told
+
+
 def test_json__gives_the_result_back() -> None:
     assert RunResult.from_json(RESULT.to_json()) == RESULT
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from systest.metrics import RoundFigures
-from systest.speed.result import Played, SpeedResult
+from systest.speed.cases import Played
+from systest.speed.result import SpeedResult
 from systest.speed.rows import GROUPS, MACHINE, plays_of, rows_of
 from systest.strategies import CONTROL
 from tests.unit.metrics.test_figures import figures_of, history, summary
@@ -16,6 +17,8 @@ from tests.unit.metrics.test_figures import figures_of, history, summary
 #: Strategy and case -> its cost, by round; what is left out costs 1.
 Costs = Mapping[tuple[str, str], Callable[[int], float]]
 Make = Callable[..., SpeedResult]
+BOTH = {"async": "compiled", "async-pure": "pure"}
+PURE_ALONE = {"async": "pure"}
 
 
 def figures(cost: float) -> RoundFigures:
@@ -37,6 +40,7 @@ def result() -> Make:
         rounds: int = 10,
         groups: tuple[str, ...] = GROUPS,
         peer_rounds: int = 3,
+        transports: Mapping[str, str] = PURE_ALONE,
     ) -> SpeedResult:
         played = [
             Played(
@@ -44,7 +48,10 @@ def result() -> Make:
                 figures((costs or {}).get((name, case), lambda _: 1.0)(number)),
             )
             for number in range(1, rounds + 1)
-            for part in [*plays_of(rows_of(groups), number <= peer_rounds).values(), ((CONTROL, MACHINE),)]
+            for part in [
+                *plays_of(rows_of(groups), transports, number <= peer_rounds).values(),
+                ((CONTROL, MACHINE),),
+            ]
             for name, case in part
         ]
         return SpeedResult(
@@ -60,6 +67,7 @@ def result() -> Make:
             duration_s=2.0,
             groups=groups,
             producers={"sync": "confluent-kafka; one call a record"},
+            transports=transports,
             played=tuple(played),
         )
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from systest.speed.rows import GROUPS, MACHINE, PEERS, plays_of, rows_of
-from systest.speed.run import SpeedOptions, order_of
+from systest.speed.play import have_peers, order_of
+from systest.speed.rows import GROUPS, MACHINE, plays_of, rows_of
+from systest.speed.run import SpeedOptions
 from systest.strategies import CONTROL
+from tests.unit.speed.conftest import BOTH
 
 
 def test_options__nothing_said__are_the_whole_table() -> None:
@@ -39,21 +41,24 @@ def test_options__that_cannot_be__are_refused_in_a_sentence(given: dict[str, Any
         SpeedOptions.from_globals({"speed": given})
 
 
-def test_order__of_every_round__has_the_same_plays_by_group_and_the_peers_spread() -> None:
-    chosen, chance = SpeedOptions(rounds=10, peer_rounds=2), random.Random(1)
-    rows = rows_of(("saturation", "open"))
-    orders = [list(order_of(rows, [(CONTROL, MACHINE)], number, chosen, chance)) for number in range(1, 11)]
-    with_peers = [number for number, order in enumerate(orders, 1) if any(name in PEERS for name, _ in order)]
-    assert with_peers == [5, 10]
-    for number, order in enumerate(orders, 1):
-        wanted = plays_of(rows, with_peers=number in with_peers)
-        assert sorted(order) == sorted([*wanted["saturation"], *wanted["open"], (CONTROL, MACHINE)])
-        at = [index for index, play in enumerate(order) if play in wanted["saturation"]]
-        assert at == list(range(at[0], at[0] + len(at)))  # close together
-    assert len({tuple(order) for order in orders[:4]}) == 4
+def test_peers__fewer_rounds_than_there_are__are_spread() -> None:
+    assert [number for number in range(1, 11) if have_peers(number, rounds=10, peer_rounds=2)] == [5, 10]
+    assert not any(have_peers(number, rounds=3, peer_rounds=0) for number in range(1, 4))
+    assert all(have_peers(number, rounds=3, peer_rounds=3) for number in range(1, 4))
+
+
+def test_order__of_every_round__has_each_play_once_in_an_order_of_its_own_and_parts_close_together() -> None:
+    chance = random.Random(1)
+    plays = plays_of(rows_of(("saturation", "open")), BOTH, with_peers=True)
+    orders = [order_of([*plays.values(), ((CONTROL, MACHINE),)], chance) for _ in range(4)]
+    for order in orders:
+        assert sorted(order) == sorted([*plays["saturation"], *plays["open"], (CONTROL, MACHINE)])
+        at = [index for index, play in enumerate(order) if play in plays["saturation"]]
+        assert at == list(range(at[0], at[0] + len(at)))
+    assert len({tuple(order) for order in orders}) == 4
 
 
 def test_order__same_seed__is_the_same() -> None:
-    rows, chosen = rows_of(("open",)), SpeedOptions()
-    first, second = (list(order_of(rows, [], 1, chosen, random.Random(5))) for _ in range(2))
+    parts = plays_of(rows_of(("open",)), BOTH, with_peers=True).values()
+    first, second = (order_of(parts, random.Random(5)) for _ in range(2))
     assert first == second

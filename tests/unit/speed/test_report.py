@@ -8,7 +8,7 @@ import pytest
 
 from systest.speed import SpeedResult, markdown, terminal
 from systest.speed.rows import ROWS
-from tests.unit.speed.conftest import Make
+from tests.unit.speed.conftest import BOTH, Make
 
 
 @pytest.mark.parametrize("width", [110, 160])
@@ -27,6 +27,27 @@ def test_terminal__a_line__has_figure_ratio_interval_goal_and_verdict(result: Ma
     assert line.split("records/s")[1].split() == [
         *("1,000,000", "800,000", "0.80x", "0.80", "to", "0.80", ">=", "0.9x", "not", "met", "1x", "1x", "1x")
     ]
+
+
+@pytest.mark.parametrize("width", [110, 160, 240])
+def test_terminal__both_transports__each_has_its_columns_in_every_row(result: Make, width: int) -> None:
+    costs = {("async", "saturate"): lambda _: 0.5, ("async-pure", "saturate"): lambda _: 1.25}
+    lines = terminal(result(costs, transports=BOTH), width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert sum("async (compiled)" in each for each in lines) == 1
+    assert sum("async-pure (pure)" in each for each in lines) == 1
+    cells = " ".join(each for each in lines if "a future per record" in each)
+    assert "2x" in cells
+    assert "0.80x" in cells
+    assert ">= 1.5x" in cells
+    assert ">= 0.9x" in cells
+
+
+def test_markdown__both_transports__stand_in_one_table(result: Make) -> None:
+    table = [each for each in markdown(result(transports=BOTH)).splitlines() if each.startswith("|")]
+    assert len({each.count("|") for each in table}) == 1
+    assert "async (compiled) | ratio" in table[0]
+    assert "async-pure (pure) | ratio" in table[0]
 
 
 def test_report__tells_the_machines_own_part_notes_and_plays_that_do_not_count(result: Make) -> None:

@@ -10,16 +10,16 @@ import pytest
 from systest.metrics.verdict import Bound, Verdict
 from systest.speed.result import Line, SpeedResult
 from systest.speed.rows import ROWS
-from tests.unit.speed.conftest import Make
+from tests.unit.speed.conftest import BOTH, Make
 
 FUTURES = "a future per record, records/s"
 BULK = "produce_batch of 1,000, records/s"
 LAG = "event-loop lag p99, ms"
 
 
-def line(result: SpeedResult, label: str, group: str = "") -> Line:
+def line(result: SpeedResult, label: str, group: str = "", subject: str = "async") -> Line:
     [found] = [
-        each for each in result.lines("async") if each.row.label == label and group in ("", each.row.group)
+        each for each in result.lines(subject) if each.row.label == label and group in ("", each.row.group)
     ]
     return found
 
@@ -34,6 +34,16 @@ def test_line__ratio__is_the_median_of_each_rounds_own(result: Make) -> None:
     assert (found.ratio, found.low, found.high) == pytest.approx((0.8, 0.8, 0.8))
     assert (found.verdict, found.goal) == (Verdict.NOT_MET, Bound(0.9, at_least=True))
     assert found.base == pytest.approx(750_000)
+
+
+def test_line__of_each_transport__has_its_own_figures_and_that_transports_goal(result: Make) -> None:
+    costs = {("async", "saturate"): lambda _: 0.5, ("async-pure", "saturate"): lambda _: 1.25}
+    both = result(costs, transports=BOTH)
+    compiled, pure = (line(both, FUTURES, subject=name) for name in ("async", "async-pure"))
+    assert (compiled.ratio, compiled.goal, compiled.verdict) == (2.0, Bound(1.5, True), Verdict.MET)
+    assert (pure.ratio, pure.goal, pure.verdict) == (pytest.approx(0.8), Bound(0.9, True), Verdict.NOT_MET)
+    assert set(compiled.peers) == set(pure.peers) == {"confluent-aio", "aiokafka", "java"}
+    assert set(json.loads(both.to_json())["table"]) == {"async", "async-pure"}
 
 
 def test_line__of_batches__is_over_the_yardsticks_single_records(result: Make) -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from systest.metrics import figure_at
 from systest.metrics.verdict import Bound
-from systest.speed.rows import CASES, GROUPS, PEERS, ROWS, SUBJECTS, plays_of, rows_of
-from systest.strategies import CONTROL, YARDSTICK
-from tests.unit.speed.conftest import figures
+from systest.speed.rows import CASES, GROUPS, ROWS, plays_of, rows_of
+from systest.strategies import CONTROL, OURS, PEERS, YARDSTICK
+from tests.unit.speed.conftest import BOTH, PURE_ALONE, figures
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.group}: {row.label}")
@@ -35,17 +35,26 @@ def test_rows_of__unknown_group__lists_those_there_are(groups: tuple[str, ...]) 
 
 
 def test_plays__without_peers__are_those_that_goals_are_judged_by() -> None:
-    plays = plays_of(ROWS, with_peers=False)
+    plays = plays_of(ROWS, PURE_ALONE, with_peers=False)
     assert set(plays) == set(GROUPS)
     assert set(plays["saturation"]) == {(YARDSTICK, "saturate"), ("async", "saturate"), ("async", "bulk")}
-    assert {name for pairs in plays.values() for name, _ in pairs} == {YARDSTICK, *SUBJECTS}
+    assert {name for pairs in plays.values() for name, _ in pairs} == {YARDSTICK, "async"}
+
+
+def test_plays__compiled_beside_pure__are_of_both_and_of_asyncio_alone_that_its_goals_are_over() -> None:
+    plays = plays_of(ROWS, BOTH, with_peers=False)
+    assert set(plays["saturation"]) == {
+        (YARDSTICK, "saturate"),
+        *((name, case) for name in OURS for case in ("saturate", "bulk")),
+    }
+    assert (CONTROL, "tasks:10") in plays["tasks"]
 
 
 def test_plays__with_peers__each_plays_once_whatever_it_can() -> None:
-    plays = plays_of(ROWS, with_peers=True)
+    plays = plays_of(ROWS, BOTH, with_peers=True)
     everything = [pair for pairs in plays.values() for pair in pairs]
     assert len(set(everything)) == len(everything)
-    assert {name for name, _ in everything} == {YARDSTICK, CONTROL, *SUBJECTS, *PEERS}
+    assert {name for name, _ in everything} == {YARDSTICK, CONTROL, *OURS, *PEERS}
     assert ("java", "tasks:10") not in everything
     assert ("aiokafka", "bulk") not in everything
     assert ("aiokafka", "tasks:10000") in everything

@@ -38,7 +38,9 @@ def test_create__strategy_in_python__says_what_it_is_and_how_it_is_used(name: st
 
 
 def test_command__unknown_strategy__lists_those_there_are() -> None:
-    with pytest.raises(ValueError, match="unknown strategy 'asynch'; choose from sync, async, confluent-aio"):
+    with pytest.raises(
+        ValueError, match="unknown strategy 'asynch'; choose from sync, async, async-pure, confluent-aio"
+    ):
         strategies.command("asynch", sys.executable, "spec.json")
 
 

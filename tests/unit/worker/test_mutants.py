@@ -99,4 +99,4 @@ def test_misplaced__records_without_a_place__refuses(workers: Any, spec_of: Spec
 def test_mutant__of_a_strategy_without_any__is_one_error(workers: Any, spec_of: SpecOf) -> None:
     ended = workers.run(spec_of("aiokafka", mutant="corrupt"))
     assert ended.status == 1
-    assert "sync and async only" in ended.error
+    assert "sync, async, async-pure only" in ended.error

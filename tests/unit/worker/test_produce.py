@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from producer.transport import choose_transport
 from systest.embedded.mock_cluster import MockCluster
 from systest.history.columns import Outcome
 from systest.history.load import load_send
@@ -21,7 +22,7 @@ from systest.worker.protocol import VERSION, CodePath, Measure, Progress, Ready
 from systest.worker.spec import ProduceSpec
 from systest.workloads.stream import Placement
 
-STRATEGIES = ["sync", "async", "confluent-aio", "aiokafka"]
+STRATEGIES = ["sync", "async", "async-pure", "confluent-aio", "aiokafka"]
 WORKLOADS = ["saturate", "window:500", "one-at-a-time"]
 UNMEASURED = {
     "confluent-aio": {"poll_s", "polled_reports"},
@@ -104,7 +105,13 @@ def test_process__any_strategy__never_imports_numpy(workers: Any, spec_of: SpecO
     assert not {name for name in imported if name.partition(".")[0] == "numpy"}
 
 
-@pytest.mark.parametrize("strategy", ["sync", "async"])
+def test_summary__names_the_transport_that_the_producer_says_it_uses(workers: Any, spec_of: SpecOf) -> None:
+    assert workers.run(spec_of("async")).summary.transport == choose_transport(None)
+    assert workers.run(spec_of("async-pure")).summary.transport == "pure"
+    assert workers.run(spec_of("sync")).summary.transport is None
+
+
+@pytest.mark.parametrize("strategy", ["sync", "async", "async-pure"])
 def test_reports__asked_to_identify__name_their_own_record(
     workers: Any, spec_of: SpecOf, strategy: str
 ) -> None:

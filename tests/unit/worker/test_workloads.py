@@ -16,12 +16,13 @@ from systest.embedded.mock_cluster import MockCluster
 from systest.history.columns import Outcome
 from systest.history.load import SendHistory, load_log, load_send
 from systest.metrics import RoundFigures, round_figures
+from systest.strategies import OURS
 from systest.worker.protocol import Measure, Ready
 from systest.worker.spec import ProduceSpec
 from systest.workloads.stream import Placement
 
-STRATEGIES = ["sync", "async", "confluent-aio", "aiokafka"]
-WITH_LOOP = ["async", "confluent-aio", "aiokafka"]
+STRATEGIES = ["sync", *OURS, "confluent-aio", "aiokafka"]
+WITH_LOOP = [*OURS, "confluent-aio", "aiokafka"]
 NOBODY = "127.0.0.1:1"
 
 SpecOf = Callable[..., ProduceSpec]
@@ -36,7 +37,7 @@ def judged(workers: Any, read_spec_of: Callable[[ProduceSpec], Any]) -> Judged:
         reading = read_spec_of(spec)
         ended = workers.run(reading)
         assert ended.status == 0, ended.stderr
-        expect = Expectation(idempotent=False, murmur2_keys=True, ordered=spec.strategy == "async")
+        expect = Expectation(idempotent=False, murmur2_keys=True, ordered=spec.strategy in OURS)
         return judge([history_of(spec)], load_log(Path(reading.directory)), expect)
 
     return judged

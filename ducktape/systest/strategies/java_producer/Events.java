@@ -62,6 +62,7 @@ final class Events {
         resources.put("rss_peak_bytes", used.rssPeakBytes());
         event.putNull("lag_ns");
         event.putNull("lag_work_ns");
+        event.putNull("transport");
         print(event);
         close();
     }

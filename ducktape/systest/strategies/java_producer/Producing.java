@@ -45,7 +45,7 @@ final class Producing {
         this.spec = spec;
         this.events = events;
         if (!spec.get("mutant").isNull()) {
-            throw new CannotRun("mutants are planted in sync and async only, not in java");
+            throw new CannotRun("mutants are planted in sync, async, async-pure only, not in java");
         }
         if (!spec.get("loop").asText().equals("asyncio")) {
             throw new CannotRun("java has no event loop, so it can't run on " + spec.get("loop").asText());
