@@ -258,7 +258,7 @@ def test_spec__unknown_strategy__is_one_error_that_lists_them(workers: Any, spec
     ended = workers.run(json.dumps(raw))
     assert ended.status == 1
     assert "carrier-pigeon" in ended.error
-    assert "sync, async, confluent-aio, aiokafka" in ended.error
+    assert "sync, async, async-pure, confluent-aio, aiokafka" in ended.error
 
 
 @pytest.mark.parametrize("loop", list(Loop))
