@@ -465,9 +465,9 @@ cdef class FastLane:
         records = <object>found if found != NULL else self.open_list(topic)
         if records is None:
             return None
-        self.room -= 1
         future = PyObject_Call(self._future_type, _NO_ARGUMENTS, self._future_arguments)
         PyList_Append(records, _record(value, key, future))
+        self.room -= 1
         return future
 
     def enter_batch(self, list records, messages, list slots, Py_ssize_t start):
@@ -617,6 +617,7 @@ cdef class Client:
     cdef rd_kafka_queue_t *_queue
     cdef rd_kafka_event_t *_event
     """Being served: a time budget may end in the middle of one."""
+    cdef bint _is_draining
     cdef rd_kafka_message_t *_messages
     cdef Py_ssize_t _room
     cdef Py_ssize_t _lent
@@ -738,14 +739,17 @@ cdef class Client:
         if accepted == count:
             return count
         taken = count
+        refused = []
         for index in range(count):
-            if messages[index].err:
-                _take_back(messages[index]._private)
-                if messages[index].err == RD_KAFKA_RESP_ERR__QUEUE_FULL and taken == count:
-                    taken = index  # librdkafka takes nothing after the first that found the queue full
-        for index in range(taken):
-            if messages[index].err:
-                refuse(records[index], KafkaError(messages[index].err))
+            if not messages[index].err:
+                continue
+            _take_back(messages[index]._private)
+            if messages[index].err != RD_KAFKA_RESP_ERR__QUEUE_FULL:
+                refused.append((records[index], KafkaError(messages[index].err)))
+            elif taken == count:
+                taken = index  # librdkafka takes nothing after the first that found the queue full
+        for record_and_error in refused:
+            refuse(*record_and_error)
         return taken
 
     cdef rd_kafka_message_t *_messages_for(self, Py_ssize_t count) except NULL:
@@ -810,22 +814,29 @@ cdef class Client:
 
     def drain(self, callbacks):
         """Serve what is there; False if that was all of it, True if `callbacks` ended it by StopServing."""
-        cdef int kind
-        while True:
-            if self._event == NULL:
-                self._event = rd_kafka_queue_poll(self._queue, 0)
-                if self._event == NULL:
-                    return False
-            kind = rd_kafka_event_type(self._event)
-            if kind == RD_KAFKA_EVENT_DR:
-                try:
+        if self._is_draining:
+            return True  # called by what an event set off: the outer call goes on
+        self._is_draining = True
+        try:
+            while self._event != NULL or self._next_event():
+                if rd_kafka_event_type(self._event) == RD_KAFKA_EVENT_DR:
                     self._settle(callbacks)
-                except StopServing:
-                    return True
-            else:
-                self._tell(kind)
-            rd_kafka_event_destroy(self._event)
-            self._event = NULL
+                else:
+                    self._tell()
+                self._drop_event()
+            return False
+        except StopServing:
+            return True
+        finally:
+            self._is_draining = False
+
+    cdef bint _next_event(self):
+        self._event = rd_kafka_queue_poll(self._queue, 0)
+        return self._event != NULL
+
+    cdef void _drop_event(self):
+        rd_kafka_event_destroy(self._event)
+        self._event = NULL
 
     cdef int _settle(self, callbacks) except -1:
         """Settle the records of a report event. What raises has settled its record.
@@ -899,8 +910,9 @@ cdef class Client:
             result._error = KafkaError(message.err)
         return result
 
-    cdef int _tell(self, int kind) except -1:
+    cdef int _tell(self) except -1:
         """Tell of an event that is no report."""
+        cdef int kind = rd_kafka_event_type(self._event)
         cdef const char *facility
         cdef const char *text
         cdef int level

@@ -16,6 +16,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from producer import AIOProducer
+from producer.callbacks import CallbackManager
 from producer.message_batch import PARTITIONER
 from producer.transport import COMPILED, PURE, transports
 
@@ -229,6 +230,23 @@ async def test_references__whatever_settles_a_record__none_is_kept(broker, make,
     await producer.close(0.1 if settled_by == "close" else 10)
     gc.collect()
     assert [ref for ref in watched if ref() is not None] == []
+
+
+@pytest.mark.skipif(COMPILED not in transports(), reason="it is the compiled transport's own part")
+async def test_client__drained_by_what_an_event_sets_off__serves_the_event_once() -> None:
+    from producer._librdkafka import Client
+
+    callbacks = CallbackManager(asyncio.get_running_loop())
+    inner: list[bool] = []
+    settings = {"bootstrap.servers": "127.0.0.1:1", "log_level": "0"}
+    client = Client(settings, -1, lambda error: inner.append(client.drain(callbacks)))
+    deadline_s = time.monotonic() + 10
+    while not inner:
+        assert time.monotonic() < deadline_s, "librdkafka told of no error"
+        await asyncio.sleep(0.01)
+        client.drain(callbacks)
+    assert set(inner) == {True}
+    assert client.drain(callbacks) is False
 
 
 @pytest.mark.filterwarnings("ignore:AIOProducer dropped:ResourceWarning")
