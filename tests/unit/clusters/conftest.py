@@ -87,8 +87,13 @@ class Sshd:
         return False
 
     def sessions(self) -> list[psutil.Process]:
-        """The processes that serve its connections."""
-        return [each for each in self.process.children(recursive=True) if each.name() == "sshd"]
+        """The processes that serve its connections; one may end while it is looked at."""
+        serving = []
+        for each in self.process.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if each.name() == "sshd":
+                    serving.append(each)
+        return serving
 
     def cut(self) -> None:
         """Kills it with all of its sessions, and what these serve goes on."""
