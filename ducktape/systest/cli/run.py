@@ -25,7 +25,7 @@ import yaml
 from ducktape.command_line import main as ducktape
 from ducktape.command_line.parse_args import create_ducktape_parser
 
-from systest import comparison, reports, speed
+from systest import comparison, reports, scaling, speed
 from systest.cli import disk
 from systest.cli.runner import Runner
 from systest.clusters.place import Opened, Place, PlaceUnavailable, place_named
@@ -308,6 +308,7 @@ def _run(command: list[str]) -> int:
 _REPORTS: Mapping[str, Callable[[str, int], str]] = {
     comparison.REPORT: lambda text, width: reports.terminal(reports.RunResult.from_json(text), width),
     speed.REPORT: lambda text, width: speed.terminal(speed.SpeedResult.from_json(text), width),
+    scaling.REPORT: lambda text, width: scaling.terminal(scaling.ScalingResult.from_json(text), width),
 }
 """The files in which tests leave results, and what a terminal shows of them."""
 

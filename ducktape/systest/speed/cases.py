@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from systest.metrics import RoundFigures
 from systest.rounds import RoundPlan
@@ -23,10 +23,11 @@ class Case:
         workload: as a user names it.
         topics, partitions: how many, and of each how many.
         warmup_s: see `Workload`.
+        least_s: measured time at the least, where one is not enough to outweigh what is in flight at its ends.
         peers: whether the peers play it, too.
         value_bytes: of a record.
         keys: how many keys there are, which decide the partitions; 0 leaves them to the client.
-        bytes_max: of all records together.
+        bytes_max: of all records together that go to a broker.
         client: see `RoundPlan`.
     """
 
@@ -34,6 +35,7 @@ class Case:
     topics: int = 1
     partitions: int = 6
     warmup_s: float = 0.5
+    least_s: float = 0.0
     peers: bool = True
     value_bytes: int = VALUE_BYTES
     keys: int = 0
@@ -41,15 +43,20 @@ class Case:
     client: Mapping[str, Setting] | None = None
 
     def work(self, duration_s: float) -> Workload:
-        records_max = min(RECORDS_MAX, self.bytes_max // self.value_bytes)
         return workload_named(
-            self.workload, duration_s=duration_s, warmup_s=self.warmup_s, records_max=records_max
+            self.workload,
+            duration_s=max(duration_s, self.least_s),
+            warmup_s=self.warmup_s,
+            records_max=RECORDS_MAX,
         )
 
     def plan(self, strategy: str, duration_s: float) -> RoundPlan:
+        work = self.work(duration_s)
+        if strategy != CONTROL:
+            work = replace(work, records_max=min(RECORDS_MAX, self.bytes_max // self.value_bytes))
         return RoundPlan(
             strategy,
-            self.work(duration_s),
+            work,
             self.partitions,
             topics=self.topics,
             value_bytes=self.value_bytes,

@@ -1,0 +1,149 @@
+"""What a run of the scaling curves found: every round's figures, and from them the curves. Pure."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from cattrs.preconf.json import make_converter
+
+from systest.metrics import figure_at
+from systest.scaling.axes import View, views_of
+from systest.speed.cases import Played
+from systest.strategies import CONTROL, PEERS
+from systest.worker.spec import Setting
+
+VERSION = 1
+
+_converter = make_converter(forbid_extra_keys=True)
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """A cost at one value of an axis: its median over the rounds, and the least and the most of them."""
+
+    value: int
+    median: float
+    low: float
+    high: float
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A strategy's costs along an axis, where it has any."""
+
+    strategy: str
+    points: tuple[CurvePoint, ...]
+
+    def at(self, value: int) -> CurvePoint | None:
+        return next((each for each in self.points if each.value == value), None)
+
+
+@dataclass(frozen=True)
+class ScalingResult:
+    """One run.
+
+    Args:
+        started: when, ISO 8601 in UTC.
+        took_s: from the first topic to the last judgement.
+        broker: which one; the first thing that a report tells.
+        machine: what the run had.
+        notes: sentences that a reader must know.
+        client: settings that all had, but where an axis says otherwise.
+        seed: of the order within the rounds.
+        rounds: how often each case was played.
+        duration_s: measured time of each.
+        axes: those that were measured, by name.
+        strategies: those that played, in the order of the tables.
+        producers: library and idiom by strategy.
+        transports: of this project's strategies, as their producer said.
+        played: everything.
+    """
+
+    started: str
+    took_s: float
+    broker: str
+    machine: str
+    notes: tuple[str, ...]
+    client: Mapping[str, Setting]
+    seed: int
+    rounds: int
+    duration_s: float
+    axes: tuple[str, ...]
+    strategies: tuple[str, ...]
+    producers: Mapping[str, str]
+    transports: Mapping[str, str]
+    played: tuple[Played, ...]
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        return views_of(self.axes)
+
+    @property
+    def unverified(self) -> tuple[Played, ...]:
+        """Plays of which some check did not hold, or that did not end well."""
+        return tuple(each for each in self.played if not each.counts)
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether every check held for all but the peers, whose defects are their own."""
+        return all(each.strategy in PEERS for each in self.unverified)
+
+    def curves(self, view: View) -> tuple[Curve, ...]:
+        """Of those strategies that have any point there, in the order of the tables; asyncio alone last."""
+        curves = (
+            Curve(
+                name,
+                tuple(point for value in view.axis.cases if (point := self._point(view, name, value))),
+            )
+            for name in (*self.strategies, CONTROL)
+        )
+        return tuple(curve for curve in curves if curve.points)
+
+    def to_json(self) -> str:
+        """The curves for whoever only reads, then everything that they were made of."""
+        curves = [
+            {
+                "axis": view.axis.name,
+                "cost": view.label,
+                "curves": _converter.unstructure(self.curves(view)),
+            }
+            for view in self.views
+        ]
+        run = _converter.unstructure(self)
+        document = {"version": VERSION, "verified": self.is_verified, "curves": curves, "run": run}
+        return json.dumps(document, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> ScalingResult:
+        """The result in a file that `to_json` made. Raises ValueError, one sentence, if it is none."""
+        try:
+            document: Any = json.loads(text)
+            if document["version"] != VERSION:
+                raise ValueError(f"it is of version {document['version']}, and this reads version {VERSION}")
+            return _converter.structure(document["run"], cls)
+        except Exception as error:
+            raise ValueError(f"not a result of the scaling curves: {error}") from error
+
+    @cached_property
+    def _counting(self) -> dict[tuple[str, str], list[Played]]:
+        found: dict[tuple[str, str], list[Played]] = {}
+        for each in self.played:
+            if each.counts:
+                found.setdefault((each.strategy, each.case), []).append(each)
+        return found
+
+    def _point(self, view: View, strategy: str, value: int) -> CurvePoint | None:
+        costs = [
+            view.cost(value, cpu_us)
+            for each in self._counting.get((strategy, view.axis.case_name(value)), [])
+            if each.figures is not None and (cpu_us := figure_at(each.figures, view.axis.metric))
+        ]
+        if not costs:
+            return None
+        return CurvePoint(value, statistics.median(costs), min(costs), max(costs), len(costs))
