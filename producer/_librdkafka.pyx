@@ -286,6 +286,13 @@ cdef int _milliseconds(double seconds) noexcept nogil:
 # References that librdkafka holds
 
 
+cdef inline object _owned(PyObject *reference):
+    """An object with a reference that is this side's."""
+    owned = <object>reference
+    Py_DECREF(owned)
+    return owned
+
+
 cdef inline void *_lend(object callback):
     """The opaque for a record: a reference to its callback that librdkafka holds from now on."""
     Py_INCREF(callback)
@@ -294,9 +301,7 @@ cdef inline void *_lend(object callback):
 
 cdef inline object _take_back(void *opaque):
     """The callback of a record that librdkafka is through with; the reference is this side's again."""
-    callback = <object>opaque
-    Py_DECREF(callback)
-    return callback
+    return _owned(<PyObject *>opaque)
 
 
 # What goes in and what comes out
@@ -493,12 +498,6 @@ cdef class FastLane:
         return count
 
 
-cdef enum Progress:
-    NEW
-    RUNNING
-    ENDED
-
-
 @cython.final
 @cython.freelist(256)
 cdef class Producing:
@@ -514,7 +513,7 @@ cdef class Producing:
     cdef object key
     cdef tuple extras
     cdef object long_way
-    cdef Progress progress
+    cdef bint is_begun
 
     def __await__(self):
         return self
@@ -534,20 +533,17 @@ cdef class Producing:
     def throw(self, kind, value=None, traceback=None):
         if self.long_way is not None:
             return self.long_way.throw(kind if value is None else value)
-        self._end()
+        self.is_begun = True
         raise kind if value is None else value
 
     def close(self):
         if self.long_way is not None:
             self.long_way.close()
-        self._end()
-
-    cdef void _end(self):
-        self.progress = ENDED
-        self.long_way = None
+            self.long_way = None
+        self.is_begun = True
 
     def __dealloc__(self):
-        if self.progress == NEW:
+        if not self.is_begun:
             PyErr_WarnEx(RuntimeWarning, b"coroutine 'AIOProducer.produce' was never awaited", 1)
 
 
@@ -556,9 +552,9 @@ cdef int _advance(PyObject *coroutine, PyObject *sent, PyObject **result) except
     cdef int outcome
     self = <Producing>coroutine
     if self.long_way is None:
-        if self.progress == ENDED:
+        if self.is_begun:
             raise RuntimeError("cannot reuse already awaited coroutine")
-        self.progress = ENDED
+        self.is_begun = True
         if self.extras is None:
             future = self.lane.enter(self.topic, self.value, self.key)
             if future is not None:
@@ -566,23 +562,15 @@ cdef int _advance(PyObject *coroutine, PyObject *sent, PyObject **result) except
                 result[0] = <PyObject *>future
                 return PYGEN_RETURN
             self.extras = (_MINUS_ONE, None, _ZERO, None)
-        self.progress = RUNNING
         self.long_way = self.lane.otherwise(self.topic, self.value, self.key, *self.extras)
     try:
         outcome = PyIter_Send(self.long_way, <object>sent, result)
     except BaseException:
-        self._end()
+        self.long_way = None
         raise
     if outcome == PYGEN_RETURN:
-        self._end()
+        self.long_way = None
     return outcome
-
-
-cdef inline object _owned(PyObject *reference):
-    """An object whose reference was given to the caller."""
-    owned = <object>reference
-    Py_DECREF(owned)
-    return owned
 
 
 (<PyTypeObject *>Producing).tp_as_async.am_send = <sendfunc>_advance
@@ -1089,7 +1077,7 @@ cdef class Client:
         """Let librdkafka go. Reports that nobody will hear of are waited for, for the references that they bring back."""
         cdef int polls
         if self._event != NULL:
-            self._discard(self._event)
+            self._discard_event()
         if self._lent:
             rd_kafka_purge(self._rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING)
         for polls in range(END_POLLS_MAX):
@@ -1098,22 +1086,22 @@ cdef class Client:
             with nogil:
                 self._event = rd_kafka_queue_poll(self._queue, END_POLL_MS)
             if self._event != NULL:
-                self._discard(self._event)
+                self._discard_event()
         for handle in self._topics.values():
             rd_kafka_topic_destroy(<rd_kafka_topic_t *><size_t>handle)
         with nogil:
             rd_kafka_queue_destroy(self._queue)
             rd_kafka_destroy(self._rk)
 
-    cdef void _discard(self, rd_kafka_event_t *event):
+    cdef void _discard_event(self):
         cdef const rd_kafka_message_t *message
-        if rd_kafka_event_type(event) == RD_KAFKA_EVENT_DR:
-            message = rd_kafka_event_message_next(event)
+        if rd_kafka_event_type(self._event) == RD_KAFKA_EVENT_DR:
+            message = rd_kafka_event_message_next(self._event)
             while message != NULL:
                 self._lent -= 1
                 _take_back(message._private)
-                message = rd_kafka_event_message_next(event)
-        rd_kafka_event_destroy(event)
+                message = rd_kafka_event_message_next(self._event)
+        self._drop_event()
 
 
 cdef inline void _fill(rd_kafka_message_t *message, value, key, callback):

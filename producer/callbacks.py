@@ -37,6 +37,8 @@ OnDelivery = Callable[[KafkaError | None, Any], Awaitable[None] | None]
 ReportCallback = Callable[[KafkaError | None, Any], None]
 AddRecord = Callable[[str, int, Record, bool], None]
 
+SERVE_BUDGET_S = 0.001
+"""How long a transport serves reports before it lets the loop go on."""
 LOOK_MASK_MAX = 63
 """At most so many records, less one, between two looks at the clock."""
 LOOK_S_MIN, LOOK_S_MAX = 0.0005, 0.002

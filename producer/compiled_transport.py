@@ -23,15 +23,13 @@ from typing import Any
 
 from producer._librdkafka import Client
 from producer._librdkafka import FastLane as CompiledFastLane
-from producer.callbacks import CallbackManager
+from producer.callbacks import SERVE_BUDGET_S, CallbackManager
 from producer.client_conf import EVENT_CALLBACKS, ClientConf
 from producer.errors import ProducerClosedError
 from producer.message_batch import MessageBatch, Record
 from producer.threads import DaemonThreads
 
 __all__ = ["CompiledFastLane", "CompiledTransport"]
-
-SERVE_BUDGET_S = 0.001
 
 
 class CompiledTransport:

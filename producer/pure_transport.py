@@ -24,13 +24,12 @@ from typing import Any
 import confluent_kafka.admin  # noqa: F401 (list_topics() imports it: a daemon thread that ends in an import hangs the exit)
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from producer.callbacks import CallbackManager, StopServing
+from producer.callbacks import SERVE_BUDGET_S, CallbackManager, StopServing
 from producer.client_conf import ClientConf, answering
 from producer.errors import ProducerClosedError
 from producer.forks import keep_from_children
 from producer.message_batch import MessageBatch, Record
 
-SERVE_BUDGET_S = 0.001
 POLL_INTERVAL_S = 0.001
 """Between two looks of the loop while many records are in flight."""
 EMPTY_LOOKS_MAX = 5

@@ -14,12 +14,15 @@ def markdown(result: RunResult) -> str:
     rows = result.rows()
     names = [each.name for each in result.strategies]
     lines = ["# Comparison of producers", "", *(f"- {line}" for line in words.headline(result)), ""]
-    lines += [_line(["", *names, "best"]), _line(["---", *(["---:"] * len(names)), "---"])]
+    lines += [
+        words.table_line(["", *names, "best"]),
+        words.table_line(["---", *(["---:"] * len(names)), "---"]),
+    ]
     for group, members in groupby(rows, key=lambda row: row.metric.group):
-        lines.append(_line([f"**{group}**", *([""] * len(names)), ""]))
+        lines.append(words.table_line([f"**{group}**", *([""] * len(names)), ""]))
         for row in members:
             cells = [_cell(row, name, result.yardstick) for name in names]
-            lines.append(_line([row.metric.label, *cells, words.best(row, len(names))]))
+            lines.append(words.table_line([row.metric.label, *cells, words.best(row, len(names))]))
     lines += ["", f"{words.legend(result)} In brackets the least and the most of the rounds.", ""]
     lines += [*(f"- {line}" for line in words.missing(rows)), "", *_gates(result), "## Producers", ""]
     lines += [f"- `{each.name}`: {words.producer(each)}" for each in result.strategies]
@@ -36,18 +39,18 @@ def _gates(result: RunResult) -> list[str]:
     lines = [
         "## Gates",
         "",
-        _line(["gate", "verdict", "figure", "judged", "why it must hold"]),
-        _line(["---"] * 5),
+        words.table_line(["gate", "verdict", "figure", "judged", "why it must hold"]),
+        words.table_line(["---"] * 5),
     ]
     for each in words.gates_of_this_run(result):
         cells = [words.judged_figure(each), words.judged(each), each.gate.reason]
-        lines.append(_line([words.in_table(each.gate.name), each.verdict.value, *map(words.in_table, cells)]))
+        lines.append(
+            words.table_line(
+                [words.in_table(each.gate.name), each.verdict.value, *map(words.in_table, cells)]
+            )
+        )
     lines += ["", *(f"- {line}" for line in words.gates_of_other_runs(result))]
     return [*lines, "", words.gates_legend(), ""]
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _cell(row: Row, strategy: str, yardstick: str) -> str:

@@ -22,16 +22,16 @@ def terminal(result: RunResult, width: int) -> str:
         width: columns of the terminal; strategies that don't fit go to a further block.
     """
     rows = result.rows()
-    lines = [*_wrapped(words.headline(result), width), ""]
+    lines = [*words.wrapped(words.headline(result), width), ""]
     for block in _blocks(result, rows, width):
         lines += [*block, ""]
-    lines += _wrapped([words.legend(result), *words.missing(rows)], width)
+    lines += words.wrapped([words.legend(result), *words.missing(rows)], width)
     lines += ["", "producers:"]
     for each in result.strategies:
-        lines += _wrapped([f"{each.name}: {words.producer(each)}"], width)
+        lines += words.wrapped([f"{each.name}: {words.producer(each)}"], width)
     lines += ["", "read back and checked:"]
     for each in result.strategies:
-        lines += _wrapped([f"{each.name}: {words.verification(each)}"], width)
+        lines += words.wrapped([f"{each.name}: {words.verification(each)}"], width)
         lines += [f"  {problem}" for problem in words.problems(each)]
     lines += _gates(result, width)
     return "\n".join(lines) + "\n"
@@ -51,8 +51,8 @@ def _gates(result: RunResult, width: int) -> list[str]:
             lines += textwrap.wrap(
                 f"{_INDENT}why it must hold: {each.gate.reason}", width, subsequent_indent=_INDENT
             )
-    lines += [f"  {line}" for line in _wrapped(words.gates_of_other_runs(result), width - 2)]
-    return [*lines, *_wrapped([words.gates_legend()], width)]
+    lines += [f"  {line}" for line in words.wrapped(words.gates_of_other_runs(result), width - 2)]
+    return [*lines, *words.wrapped([words.gates_legend()], width)]
 
 
 def _blocks(result: RunResult, rows: tuple[Row, ...], width: int) -> list[list[str]]:
@@ -92,7 +92,3 @@ def _block(
         lines.append(group)
         lines += [line(labels[at - 1], at) for at, _ in members]
     return lines
-
-
-def _wrapped(paragraphs: Sequence[str], width: int) -> list[str]:
-    return [line for text in paragraphs for line in textwrap.wrap(text, width, subsequent_indent="  ")]

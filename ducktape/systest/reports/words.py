@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Mapping, Sequence
+
 from systest.gates import GateVerdict
 from systest.metrics import Row
 from systest.metrics.interval import ROUNDS_MIN
@@ -23,15 +26,24 @@ def in_table(text: str) -> str:
     return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
 
 
+def wrapped(paragraphs: Sequence[str], width: int) -> list[str]:
+    """The lines of paragraphs for a terminal, those behind a paragraph's first indented."""
+    return [line for text in paragraphs for line in textwrap.wrap(text, width, subsequent_indent="  ")]
+
+
+def table_line(cells: Sequence[str]) -> str:
+    """A line of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
 def headline(result: RunResult) -> list[str]:
     """The broker, what it was asked, and what must be known besides."""
     work = result.workload
     rounds = max((len(each.rounds) for each in result.strategies), default=0)
-    settings = ", ".join(f"{name}={setting(value)}" for name, value in result.client.items())
     return [
         f"broker: {result.broker}",
         f"workload: {work.name}, {_shape(work)}; {result.topic}",
-        f"client: {settings}",
+        f"client: {settings(result.client)}",
         f"rounds: {rounds} of {number(work.duration_s)} s each, after {number(work.warmup_s)} s to warm up; "
         f"interleaved, order from seed {result.seed}; {result.machine}",
         *(f"note: {note}" for note in result.notes),
@@ -161,6 +173,11 @@ def _shape(work: Workload) -> str:
         return f"{work.in_flight:,} tasks that each await their record{pause}"
     batches = "" if work.batch is None else f", handed over by {work.batch:,}"
     return "one record in flight" if work.in_flight == 1 else f"{work.in_flight:,} records in flight{batches}"
+
+
+def settings(client: Mapping[str, object]) -> str:
+    """A client's settings as a user would write them."""
+    return ", ".join(f"{name}={setting(value)}" for name, value in client.items())
 
 
 def setting(value: object) -> str:

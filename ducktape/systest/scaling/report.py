@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
 from systest import strategies
 from systest.reports.chart import Chart, Line, Panel, Point, svg
-from systest.reports.words import number, setting
+from systest.reports.words import number, settings, table_line, wrapped
 from systest.scaling.axes import KIB, Axis, View
 from systest.scaling.result import Curve, CurvePoint, ScalingResult
 from systest.strategies import CONTROL, PEERS
@@ -18,13 +17,13 @@ _INDENT = 2
 
 def terminal(result: ScalingResult, width: int) -> str:
     """The whole report, `width` columns wide; strategies that don't fit beside the others go to a further table."""
-    lines = [*_wrapped(_headline(result), width), ""]
+    lines = [*wrapped(_headline(result), width), ""]
     for view in result.views:
-        lines += [*_wrapped([_title(view)], width)]
+        lines += [*wrapped([_title(view)], width)]
         heads, *rows = _table(result, view)
         for columns in _fitting([heads, *rows], width):
             lines += [*_block([heads, *rows], columns), ""]
-    return "\n".join([*lines, *_wrapped(_footnotes(result), width)]) + "\n"
+    return "\n".join([*lines, *wrapped(_footnotes(result), width)]) + "\n"
 
 
 def markdown(result: ScalingResult) -> str:
@@ -38,8 +37,13 @@ def body(result: ScalingResult, chart_file: str) -> str:
     text += [*(f"- {line}" for line in _headline(result)), ""]
     for view in result.views:
         heads, *rows = _table(result, view)
-        text += [f"**{_title(view)}**", "", _line(heads), _line(["---", *["---:"] * (len(heads) - 1)])]
-        text += [*(_line(row) for row in rows), ""]
+        text += [
+            f"**{_title(view)}**",
+            "",
+            table_line(heads),
+            table_line(["---", *["---:"] * (len(heads) - 1)]),
+        ]
+        text += [*(table_line(row) for row in rows), ""]
     return "\n".join([*text, *(f"- {line}" for line in _footnotes(result))]) + "\n"
 
 
@@ -68,10 +72,9 @@ def chart(result: ScalingResult) -> str:
 
 
 def _headline(result: ScalingResult) -> list[str]:
-    settings = ", ".join(f"{name}={setting(value)}" for name, value in result.client.items())
     return [
         f"broker: {result.broker}",
-        f"client: {settings}; values of 30 bytes, 6 partitions where nothing else is said",
+        f"client: {settings(result.client)}; values of 30 bytes, 6 partitions where nothing else is said",
         f"rounds: {result.rounds} of {number(result.duration_s)} s each, a fresh process each; interleaved, order from "
         f"seed {result.seed}; took {result.took_s / 60:.0f} min",
         f"machine: {result.machine}; measured {result.started[:10]}",
@@ -179,11 +182,3 @@ def _block(table: Sequence[Sequence[str]], columns: Sequence[int]) -> list[str]:
         ).rstrip()
         for row in table
     ]
-
-
-def _wrapped(paragraphs: Sequence[str], width: int) -> list[str]:
-    return [line for text in paragraphs for line in textwrap.wrap(text, width, subsequent_indent="  ")]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,9 +12,8 @@ from cattrs.preconf.json import make_converter
 
 from systest.metrics import figure_at
 from systest.scaling.axes import View, views_of
-from systest.speed.cases import Played
-from systest.strategies import CONTROL, PEERS
-from systest.worker.spec import Setting
+from systest.speed.cases import CaseRun, Played
+from systest.strategies import CONTROL
 
 VERSION = 1
 
@@ -44,55 +42,21 @@ class Curve:
         return next((each for each in self.points if each.value == value), None)
 
 
-@dataclass(frozen=True)
-class ScalingResult:
+@dataclass(frozen=True, kw_only=True)
+class ScalingResult(CaseRun):
     """One run.
 
     Args:
-        started: when, ISO 8601 in UTC.
-        took_s: from the first topic to the last judgement.
-        broker: which one; the first thing that a report tells.
-        machine: what the run had.
-        notes: sentences that a reader must know.
-        client: settings that all had, but where an axis says otherwise.
-        seed: of the order within the rounds.
-        rounds: how often each case was played.
-        duration_s: measured time of each.
         axes: those that were measured, by name.
         strategies: those that played, in the order of the tables.
-        producers: library and idiom by strategy.
-        transports: of this project's strategies, as their producer said.
-        played: everything.
     """
 
-    started: str
-    took_s: float
-    broker: str
-    machine: str
-    notes: tuple[str, ...]
-    client: Mapping[str, Setting]
-    seed: int
-    rounds: int
-    duration_s: float
     axes: tuple[str, ...]
     strategies: tuple[str, ...]
-    producers: Mapping[str, str]
-    transports: Mapping[str, str]
-    played: tuple[Played, ...]
 
     @property
     def views(self) -> tuple[View, ...]:
         return views_of(self.axes)
-
-    @property
-    def unverified(self) -> tuple[Played, ...]:
-        """Plays of which some check did not hold, or that did not end well."""
-        return tuple(each for each in self.played if not each.counts)
-
-    @property
-    def is_verified(self) -> bool:
-        """Whether every check held for all but the peers, whose defects are their own."""
-        return all(each.strategy in PEERS for each in self.unverified)
 
     def curves(self, view: View) -> tuple[Curve, ...]:
         """Of those strategies that have any point there, in the order of the tables; asyncio alone last."""

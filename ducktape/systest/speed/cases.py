@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from systest.metrics import RoundFigures
 from systest.rounds import RoundPlan
-from systest.strategies import CONTROL
+from systest.strategies import CONTROL, PEERS
 from systest.worker.spec import Setting
 from systest.workloads.stream import VALUE_BYTES, Placement
 from systest.workloads.workload import Workload, workload_named
@@ -86,3 +86,46 @@ class Played:
     def counts(self) -> bool:
         """Whether its figures mean something: its records are where they were acknowledged, if they are anywhere."""
         return self.figures is not None and (self.verdict == "pass" or self.strategy == CONTROL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseRun:
+    """One run of cases in rounds.
+
+    Args:
+        started: when, ISO 8601 in UTC.
+        took_s: from the first topic to the last judgement.
+        broker: which one; the first thing that a report tells.
+        machine: what the run had.
+        notes: sentences that a reader must know.
+        client: settings that all had, but where a case says otherwise.
+        seed: of the order within the rounds.
+        rounds: how often each case was played.
+        duration_s: measured time of each.
+        producers: library and idiom by strategy.
+        transports: of this project's strategies, as their producer said.
+        played: everything.
+    """
+
+    started: str
+    took_s: float
+    broker: str
+    machine: str
+    notes: tuple[str, ...]
+    client: Mapping[str, Setting]
+    seed: int
+    rounds: int
+    duration_s: float
+    producers: Mapping[str, str]
+    transports: Mapping[str, str]
+    played: tuple[Played, ...]
+
+    @property
+    def unverified(self) -> tuple[Played, ...]:
+        """Plays of which some check did not hold, or that did not end well."""
+        return tuple(each for each in self.played if not each.counts)
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether every check held for all but the peers, whose defects are their own."""
+        return all(each.strategy in PEERS for each in self.unverified)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from systest.metrics.verdict import Bound
-from systest.reports.words import number, setting
+from systest.reports.words import number, settings, table_line, wrapped
 from systest.speed.result import Line, SpeedResult
 from systest.speed.rows import Row
 from systest.strategies import CONTROL, PEERS, YARDSTICK
@@ -25,11 +24,11 @@ _TITLES = {
 
 def terminal(result: SpeedResult, width: int) -> str:
     """The whole report, `width` columns wide; strategies that don't fit beside the others go to a further table."""
-    lines = [*_wrapped(_headline(result), width), ""]
+    lines = [*wrapped(_headline(result), width), ""]
     table = _table(result)
     for parts in _fitting(table, width):
         lines += [*_block(result, table[0], parts), ""]
-    lines += _wrapped(_footnotes(result), width)
+    lines += wrapped(_footnotes(result), width)
     return "\n".join(lines) + "\n"
 
 
@@ -38,19 +37,18 @@ def markdown(result: SpeedResult) -> str:
     table = _table(result)
     heads, *rows = ([cell for part in table for cell in part[at]] for at in range(len(table[0])))
     text = ["# Speed of the producer", "", *(f"- {line}" for line in _headline(result)), ""]
-    text += [_line(heads), _line(["---", *["---:"] * (len(heads) - 1)])]
+    text += [table_line(heads), table_line(["---", *["---:"] * (len(heads) - 1)])]
     numbered = zip(_rows(result), rows, strict=True)
     for group, members in groupby(numbered, key=lambda pair: pair[0].group):
-        text.append(_line([f"**{_TITLES[group]}**", *[""] * (len(heads) - 1)]))
-        text += [_line(cells) for _, cells in members]
+        text.append(table_line([f"**{_TITLES[group]}**", *[""] * (len(heads) - 1)]))
+        text += [table_line(cells) for _, cells in members]
     return "\n".join([*text, "", *(f"- {line}" for line in _footnotes(result))]) + "\n"
 
 
 def _headline(result: SpeedResult) -> list[str]:
-    settings = ", ".join(f"{name}={setting(value)}" for name, value in result.client.items())
     return [
         f"broker: {result.broker}",
-        f"client: {settings}; linger.ms=0 for one record at a time; values of 30 bytes, 6 partitions",
+        f"client: {settings(result.client)}; linger.ms=0 for one record at a time; values of 30 bytes, 6 partitions",
         f"rounds: {result.rounds} of {number(result.duration_s)} s each ({result.peer_rounds} for the peers), a fresh "
         f"process each; interleaved, order from seed {result.seed}; took {result.took_s / 60:.0f} min",
         f"machine: {result.machine}; {_punctuality(result)}",
@@ -169,11 +167,3 @@ def _footnotes(result: SpeedResult) -> list[str]:
         + (", all found in the log, no anomaly" if not bad else f"; {len(bad)} plays do not count:"),
         *(f"round {each.round}, {each.strategy}, {each.case}: {'; '.join(each.problems)}" for each in bad),
     ]
-
-
-def _wrapped(paragraphs: Sequence[str], width: int) -> list[str]:
-    return [line for text in paragraphs for line in textwrap.wrap(text, width, subsequent_indent="  ")]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -14,10 +14,9 @@ from cattrs.preconf.json import make_converter
 from systest.metrics import RoundFigures, figure_at
 from systest.metrics.interval import median_interval
 from systest.metrics.verdict import Bound, Verdict, verdict_of
-from systest.speed.cases import Played
+from systest.speed.cases import CaseRun
 from systest.speed.rows import MACHINE, Row, rows_of
 from systest.strategies import CONTROL, PEERS
-from systest.worker.spec import Setting
 
 VERSION = 2
 
@@ -49,40 +48,17 @@ class Line:
     peers: Mapping[str, float | None]
 
 
-@dataclass(frozen=True)
-class SpeedResult:
-    """One run.
+@dataclass(frozen=True, kw_only=True)
+class SpeedResult(CaseRun):
+    """One run; `linger.ms` is 0 for one record at a time, whatever `client` says. The goals are those of `transports`.
 
     Args:
-        started: when, ISO 8601 in UTC.
-        took_s: from the first topic to the last judgement.
-        broker: which one; the first thing that a report tells.
-        machine: what the run had.
-        notes: sentences that a reader must know.
-        client: settings that all had; `linger.ms` is 0 for one record at a time.
-        seed: of the order within the rounds.
-        rounds, peer_rounds: how often the strategies under test were played, and the peers.
-        duration_s: measured time of each.
+        peer_rounds: how often the peers were played, as `rounds` says it of the strategies under test.
         groups: the parts of the table that were measured.
-        producers: library and idiom by strategy.
-        transports: of each strategy under test, as its producer said; the goals are that transport's.
-        played: everything.
     """
 
-    started: str
-    took_s: float
-    broker: str
-    machine: str
-    notes: tuple[str, ...]
-    client: Mapping[str, Setting]
-    seed: int
-    rounds: int
     peer_rounds: int
-    duration_s: float
     groups: tuple[str, ...]
-    producers: Mapping[str, str]
-    transports: Mapping[str, str]
-    played: tuple[Played, ...]
 
     @cached_property
     def _by_place(self) -> dict[tuple[int, str, str], RoundFigures]:
@@ -91,16 +67,6 @@ class SpeedResult:
             for each in self.played
             if each.figures is not None and each.counts
         }
-
-    @property
-    def unverified(self) -> tuple[Played, ...]:
-        """Rounds of which some check did not hold, or that could not be played to their end."""
-        return tuple(each for each in self.played if not each.counts)
-
-    @property
-    def is_verified(self) -> bool:
-        """Whether every check held for those that the table is about. A peer's defects are its own."""
-        return all(each.strategy in PEERS for each in self.unverified)
 
     def lines(self, subject: str) -> tuple[Line, ...]:
         """The table for a strategy under test."""

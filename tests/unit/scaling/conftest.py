@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pytest
 
 from systest import strategies
 from systest.scaling.axes import AXIS_NAMES, axes_named
 from systest.scaling.result import ScalingResult
-from systest.speed.cases import Played
-from systest.strategies import CONTROL
-from tests.unit.speed.conftest import BOTH, figures
+from tests.unit.speed.conftest import BOTH, Costs, made_up
 
-#: Strategy and case -> its CPU time, by round; what is left out costs 1 us.
-Costs = Mapping[tuple[str, str], Callable[[int], float]]
 Make = Callable[..., ScalingResult]
 
 
@@ -28,13 +24,10 @@ def result() -> Make:
         names: tuple[str, ...] = strategies.NAMES,
     ) -> ScalingResult:
         played = [
-            Played(
-                *(number, name, case, "" if name == CONTROL else "pass", (), 50),
-                figures((costs or {}).get((name, case), lambda _: 1.0)(number)),
-            )
+            play
             for number in range(1, rounds + 1)
             for axis in axes_named(axes)
-            for name, case in axis.plays(names)
+            for play in made_up(number, axis.plays(names), costs)
         ]
         return ScalingResult(
             started="2026-11-25T00:00:00+00:00",

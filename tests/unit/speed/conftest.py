@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import pytest
 
@@ -32,6 +32,17 @@ def figures(cost: float) -> RoundFigures:
     )
 
 
+def made_up(number: int, plays: Iterable[tuple[str, str]], costs: Costs | None) -> list[Played]:
+    """A round of these strategies and cases, verified."""
+    return [
+        Played(
+            *(number, name, case, "" if name == CONTROL else "pass", (), 50),
+            figures((costs or {}).get((name, case), lambda _: 1.0)(number)),
+        )
+        for name, case in plays
+    ]
+
+
 @pytest.fixture
 def result() -> Make:
     def make(
@@ -43,16 +54,13 @@ def result() -> Make:
         transports: Mapping[str, str] = PURE_ALONE,
     ) -> SpeedResult:
         played = [
-            Played(
-                *(number, name, case, "" if name == CONTROL else "pass", (), 50),
-                figures((costs or {}).get((name, case), lambda _: 1.0)(number)),
-            )
+            play
             for number in range(1, rounds + 1)
             for part in [
                 *plays_of(rows_of(groups), transports, number <= peer_rounds).values(),
                 ((CONTROL, MACHINE),),
             ]
-            for name, case in part
+            for play in made_up(number, part, costs)
         ]
         return SpeedResult(
             started="2026-11-24T00:00:00+00:00",
