@@ -16,7 +16,7 @@ from systest.strategies import PURE
 from systest.strategies.base import Job, require_topics_async
 from systest.strategies.mutants import planted_in_async
 from systest.strategies.pipeline import AsyncioStrategy, Polls
-from systest.worker.recorder import Recorder
+from systest.worker.recorder import Recorder, Taker
 
 
 class AsyncStrategy(AsyncioStrategy):
@@ -52,8 +52,8 @@ class AsyncStrategy(AsyncioStrategy):
         produce_batch: Callable[..., Any] = self._producer.produce_batch
         return produce_batch
 
-    def taker(self, recorder: Recorder) -> Callable[[int, Any], None]:
-        return recorder.acked
+    def taker(self, recorder: Recorder) -> Taker:
+        return recorder.messages
 
     async def flush(self, limit_s: float) -> None:
         await self._producer.flush(limit_s)

@@ -17,7 +17,7 @@ import aiokafka.helpers
 from systest.history.columns import Outcome
 from systest.strategies.base import REACH_LIMIT_S, ArgumentNames, CannotRun, Job
 from systest.strategies.pipeline import AsyncioStrategy, Polls
-from systest.worker.recorder import Recorder, outcome_of_code
+from systest.worker.recorder import Recorder, Taker, outcome_of_code
 from systest.worker.spec import Setting
 
 #: librdkafka's name -> aiokafka's, and what makes one value of the other.
@@ -82,8 +82,8 @@ class AiokafkaStrategy(AsyncioStrategy):
         send: Callable[..., Any] = self._producer.send
         return send
 
-    def taker(self, recorder: Recorder) -> Callable[[int, Any], None]:
-        return recorder.acked_at
+    def taker(self, recorder: Recorder) -> Taker:
+        return recorder.metadata
 
     def outcome_of(self, error: BaseException) -> Outcome:
         if isinstance(error, aiokafka.errors.BrokerResponseError):

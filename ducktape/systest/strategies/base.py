@@ -19,9 +19,12 @@ from systest.worker.schedule import Schedule
 from systest.worker.spec import ProduceSpec
 from systest.workloads.stream import RecordStream
 
+BURST_MAX = 16
+"""A caller whose window has room sends so many records at the most between two looks at the clock, as one does who
+measures nothing. They count as called when the burst began: who is slow with the last can only look worse for it."""
 SAMPLE_MASK = 15
-"""One call in 16 is timed, and their time scaled to all, for `CodePath.produce_s`: timing each would slow a short
-call by a tenth."""
+"""Of calls that are timed one by one every 16th is, and their time scaled to all, for `CodePath.produce_s`: timing each
+would slow a short call by a tenth."""
 REACH_LIMIT_S = 6.0
 """How long a client may take to get the topic's metadata before the first record."""
 # Short, because a call into the library keeps the process from hearing a signal.

@@ -22,7 +22,7 @@ from confluent_kafka.aio import AIOProducer
 
 from systest.strategies.base import ArgumentNames, Job, require_topics_async
 from systest.strategies.pipeline import AsyncioStrategy, Polls
-from systest.worker.recorder import Recorder
+from systest.worker.recorder import Recorder, Taker
 
 _DEFAULT_BATCH_SIZE = 1000
 _POLL_S = 0.1
@@ -61,8 +61,8 @@ class ConfluentAioStrategy(AsyncioStrategy):
         produce: Callable[..., Any] = self._producer.produce
         return produce
 
-    def taker(self, recorder: Recorder) -> Callable[[int, Any], None]:
-        return recorder.acked
+    def taker(self, recorder: Recorder) -> Taker:
+        return recorder.messages
 
     async def flush(self, limit_s: float) -> None:
         await self._producer.flush(limit_s)

@@ -13,7 +13,7 @@ from typing import Any
 
 from systest.strategies.base import Job
 from systest.strategies.pipeline import AsyncioStrategy, Polls
-from systest.worker.recorder import Recorder
+from systest.worker.recorder import Recorder, Taker
 
 
 class ControlStrategy(AsyncioStrategy):
@@ -46,8 +46,8 @@ class ControlStrategy(AsyncioStrategy):
         for future in waiting:
             future.set_result(self._report)
 
-    def taker(self, recorder: Recorder) -> Callable[[int, Any], None]:
-        return recorder.acked_at
+    def taker(self, recorder: Recorder) -> Taker:
+        return recorder.metadata
 
     async def flush(self, limit_s: float) -> None:
         self._settle()

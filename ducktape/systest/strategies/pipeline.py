@@ -1,10 +1,11 @@
 """The loops that every asyncio strategy runs, so that they differ in their library alone.
 
-In a closed loop of single records or of batches one coroutine sends: it awaits `produce()`, keeps the future, and looks
-through its window for futures that are done as often as a synchronous caller would poll. While the window is full it
-waits for the oldest. So the caller learns of an acknowledgement at most one look (`look_s_of`: 1 ms for a window of
-4,000, 2.5 ms for 10,000) after its future is done, also when an older record is late. That is where latency is stamped,
-for every asyncio strategy alike.
+In a closed loop of single records or of batches one coroutine sends, in bursts as far as its window has room: it awaits
+`produce()`, keeps the future, and looks through its window for futures that are done, as a synchronous caller polls.
+While the window is full it waits for the oldest. A look asks each group of records that were called one after another
+for its oldest, and goes on in the group while that is done; now and then it asks every record, so that a late one holds
+up what is known of its group for as long at the most (`look_at_all_s`: 1 ms for a window of 1,000, 10 ms for 10,000).
+Looks are 1 ms apart, and latency is stamped there, for every asyncio strategy alike.
 
 In an open loop one coroutine sends what is due and sleeps until the next record is; a callback on each future tells of
 its outcome in the loop's next turn, as a task that awaited it would learn. With `tasks` each of many tasks awaits
@@ -24,14 +25,14 @@ import contextlib
 import itertools
 import random
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from systest.history.columns import Outcome
 from systest.strategies.base import (
+    BURST_MAX,
     SAMPLE_MASK,
     ArgumentNames,
     CannotRun,
@@ -43,7 +44,7 @@ from systest.strategies.base import (
 )
 from systest.worker.loops import new_loop
 from systest.worker.protocol import CodePath
-from systest.worker.recorder import Recorder, outcome_of
+from systest.worker.recorder import Recorder, Taker, outcome_of
 from systest.worker.resources import LagSampler
 
 _Count = TypeVar("_Count", int | None, float | None)
@@ -52,13 +53,18 @@ _CLOSE_LIMIT_S = 20.0
 _STRAGGLERS_S = 1.0
 _PAUSES_MAX = 5
 """A task pauses for so many times the average at the most: at the end the slowest one holds up the round."""
-_LOOK_S_MIN = 0.001
-_LOOK_S_PER_RECORD = 250e-9
+_LOOK_S = 0.001
+_LOOK_NS = 1_000_000
+_LOOK_AT_ALL_S_PER_RECORD = 1e-6
+_GROUP = 64
+"""Records that a window groups; learning of them together is cheap, and few are held up by one that is late."""
+_ROW_MIN = 4
+"""From so many consecutive records on it is cheaper to learn of them together."""
 
 
-def look_s_of(in_flight_max: int) -> float:
-    """Seconds between two looks: a full window costs some 30 ns a record to look through, so an eighth of the time."""
-    return max(_LOOK_S_MIN, in_flight_max * _LOOK_S_PER_RECORD)
+def look_at_all_s(in_flight_max: int) -> float:
+    """Seconds between two looks at every record, which costs some 35 ns for each: a twenty-fifth of the time."""
+    return max(_LOOK_S, in_flight_max * _LOOK_AT_ALL_S_PER_RECORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +105,8 @@ class AsyncioStrategy(Strategy):
         raise CannotRun(f"{self.client} has no call that gives many records one outcome")
 
     @abc.abstractmethod
-    def taker(self, recorder: Recorder) -> Callable[[int, Any], None]:
-        """The recorder's method for what those futures hold."""
+    def taker(self, recorder: Recorder) -> Taker:
+        """The recorder's methods for what those futures hold."""
 
     @abc.abstractmethod
     async def flush(self, limit_s: float) -> None:
@@ -183,51 +189,44 @@ class AsyncioStrategy(Strategy):
 
     async def _send(self, job: Job, window: _Window) -> None:
         schedule, recorder, times = job.schedule, job.recorder, job.times
-        topics, value, produce = (
-            itertools.cycle(job.stream.topic_names),
-            job.stream.value_maker(),
-            self.sender(),
-        )
+        topics, values, produce = itertools.cycle(job.stream.topic_names), job.stream.values(), self.sender()
         extras = extras_of(job.stream, self.names, self.client)
-        called_ns, clock_ns, keep = recorder.called_ns, time.perf_counter_ns, window.keep
-        topic, payload = next(topics), value(0)  # made outside of the timed call
+        clock_ns = time.perf_counter_ns
         schedule.start()
         look_ns = 0
-        sequence = allowed = 0
-        while sequence < schedule.records:
+        while (first := window.sent) < schedule.records:
             now_ns = clock_ns()
             if now_ns >= look_ns:
                 window.look()
-                if now_ns >= schedule.boundary_ns and not schedule.passed(sequence):
+                if now_ns >= schedule.boundary_ns and not schedule.passed(first):
                     return
-                look_ns = min(now_ns + window.look_ns, schedule.boundary_ns)
+                look_ns = min(now_ns + _LOOK_NS, schedule.boundary_ns)
                 continue
-            if sequence >= allowed:
-                allowed = schedule.allowed(now_ns, recorder.told)
-                if sequence >= allowed:
-                    await window.wait(min((look_ns - now_ns) / 1e9, schedule.wait_s(sequence, now_ns)))
+            end = min(schedule.allowed(now_ns, recorder.told), schedule.records, first + BURST_MAX)
+            if end <= first:
+                await window.wait(min((look_ns - now_ns) / 1e9, schedule.wait_s(first, now_ns)))
                 continue
-            called_ns[sequence] = now_ns
-            try:
-                if extras is None:
-                    future = await produce(topic, payload)
-                else:
-                    future = await produce(topic, payload, **extras(sequence))
-            except Exception as error:  # noqa: BLE001  # whatever a library raises for a record is that record's outcome
-                await self._refused(recorder, sequence, error)
-            else:
-                keep((sequence, future))
-            if not sequence & SAMPLE_MASK:
-                times.produce_ns += clock_ns() - now_ns
-                times.produce_sampled += 1
-            sequence += 1
-            window.sent = sequence
-            topic, payload = next(topics), value(sequence)
+            burst = [*zip(range(first, end), topics, values, strict=False)]
+            group = window.open_group()
+            now_ns = clock_ns()
+            recorder.called(first, end - first, now_ns)
+            for sequence, topic, payload in burst:
+                try:
+                    if extras is None:
+                        group[sequence] = await produce(topic, payload)
+                    else:
+                        group[sequence] = await produce(topic, payload, **extras(sequence))
+                except Exception as error:  # noqa: BLE001  # whatever a library raises for a record is that record's outcome
+                    await self._refused(recorder, sequence, error)
+                window.sent = sequence + 1
+            window.has_sent(group)
+            times.produce_ns += clock_ns() - now_ns
+            times.produce_sampled += end - first
 
     async def _send_tasks(self, job: Job, window: _Window) -> None:
         """Each task sends, under the next number, whenever its last record's outcome is known."""
         schedule, recorder, times = job.schedule, job.recorder, job.times
-        topics, value, produce = job.stream.topic_names, job.stream.value_maker(), self.sender()
+        topics, values, produce = job.stream.topic_names, job.stream.values(), self.sender()
         extras = extras_of(job.stream, self.names, self.client)
         called_ns, clock_ns, learn = recorder.called_ns, time.perf_counter_ns, window.learn
         pause_s, chance = job.spec.workload.pause_s, random.Random(job.stream.run)
@@ -240,13 +239,13 @@ class AsyncioStrategy(Strategy):
                 sequence = window.sent
                 if sequence >= schedule.records:
                     return
-                payload, topic = value(sequence), topics[sequence % len(topics)]
-                now_ns = clock_ns()
-                if now_ns >= schedule.boundary_ns:
+                if clock_ns() >= schedule.boundary_ns:
                     if not schedule.passed(sequence):
                         return
                     continue
                 window.sent += 1
+                payload, topic = next(values), topics[sequence % len(topics)]
+                now_ns = clock_ns()
                 called_ns[sequence] = now_ns
                 try:
                     if extras is None:
@@ -268,8 +267,8 @@ class AsyncioStrategy(Strategy):
         await asyncio.gather(*(work() for _ in range(job.spec.workload.in_flight)))
 
     async def _send_batches(self, job: Job, window: _Window) -> None:
-        schedule, recorder, times, value = job.schedule, job.recorder, job.times, job.stream.value_maker()
-        produce_batch, keep, topic = self.batch_sender(), window.keep, job.stream.topic
+        schedule, recorder, times, values = job.schedule, job.recorder, job.times, job.stream.values()
+        produce_batch, topic = self.batch_sender(), job.stream.topic
         extras = extras_of(job.stream, self.names, self.client)
         batch = job.spec.workload.batch
         assert batch is not None
@@ -281,17 +280,20 @@ class AsyncioStrategy(Strategy):
                 window.look()
                 if now_ns >= schedule.boundary_ns and not schedule.passed(sequence):
                     return
-                look_ns = min(now_ns + window.look_ns, schedule.boundary_ns)
+                look_ns = min(now_ns + _LOOK_NS, schedule.boundary_ns)
                 continue
             end = min(sequence + batch, schedule.records)
             if end > schedule.allowed(now_ns, recorder.told):
                 await window.wait((look_ns - now_ns) / 1e9)
                 continue
-            messages = [{"value": value(n), **(extras(n) if extras else {})} for n in range(sequence, end)]
+            messages = [
+                {"value": value, **(extras(n) if extras else {})}
+                for n, value in zip(range(sequence, end), values, strict=False)
+            ]
             now_ns = time.perf_counter_ns()
             recorder.called(sequence, end - sequence, now_ns)
             window.sent = end
-            keep((sequence, await produce_batch(topic, messages)))
+            window.open_group()[sequence] = await produce_batch(topic, messages)
             times.produce_ns += elapsed_ns(now_ns)
             times.produce_sampled += end - sequence
 
@@ -305,7 +307,7 @@ class AsyncioStrategy(Strategy):
         deadline_s = time.monotonic() + limit_s
         flushing = asyncio.create_task(self._flush(job, limit_s))
         while not flushing.done() and time.monotonic() < deadline_s:
-            await asyncio.wait({flushing}, timeout=window.look_ns / 1e9)
+            await asyncio.wait({flushing}, timeout=_LOOK_S)
             window.look()
         if not flushing.done():
             flushing.cancel()
@@ -314,7 +316,7 @@ class AsyncioStrategy(Strategy):
         flushing.result()
         deadline_s = min(deadline_s, time.monotonic() + _STRAGGLERS_S)
         while window.untold and time.monotonic() < deadline_s:
-            await asyncio.sleep(_LOOK_S_MIN)
+            await asyncio.sleep(_LOOK_S)
             window.look()
 
     async def _flush(self, job: Job, limit_s: float) -> None:
@@ -329,7 +331,7 @@ class AsyncioStrategy(Strategy):
             await self.give_up()
         closing = asyncio.create_task(self.close())
         await asyncio.wait({closing}, timeout=_CLOSE_LIMIT_S)
-        window.look()
+        window.look(at_all=True)
         if not closing.done():
             raise CannotRun(
                 f"{self.client} has not closed within {_CLOSE_LIMIT_S:.0f} s; "
@@ -340,54 +342,84 @@ class AsyncioStrategy(Strategy):
             await asyncio.wait({sending}, timeout=_STRAGGLERS_S)
 
 
+_Group = dict[int, asyncio.Future[Any]]
+
+
 @dataclass(slots=True)
 class _Window:
-    """The records that a caller has produced and heard nothing of, in call order."""
+    """The records that a caller has produced and heard nothing of, by their numbers, in groups in call order."""
 
     recorder: Recorder
-    take: Callable[[int, Any], None]
+    take: Taker
     outcome_of: Callable[[BaseException], Outcome]
     in_flight_max: int
-    look_ns: int = field(init=False)
     sent: int = 0
-    pending: deque[tuple[int, asyncio.Future[Any]]] = field(default_factory=deque)
-    keep: Callable[[tuple[int, asyncio.Future[Any]]], None] = field(init=False)
-    """Takes a record that was just sent."""
-
-    def __post_init__(self) -> None:
-        self.look_ns = round(look_s_of(self.in_flight_max) * 1e9)
-        self.keep = self.pending.append
+    groups: list[_Group] = field(default_factory=lambda: [{}])
+    """None of them is empty but the last, perhaps, which is the open one."""
+    _look_at_all_ns: int = 0
 
     @property
     def untold(self) -> int:
         """How many sent records have no outcome yet."""
         return self.sent - self.recorder.told
 
+    def open_group(self) -> _Group:
+        """Where the next records belong."""
+        if len(self.groups[-1]) >= _GROUP:
+            self.groups.append({})
+        return self.groups[-1]
+
+    def has_sent(self, group: _Group) -> None:
+        """A burst of records was sent and put into this group."""
+
     async def wait(self, limit_s: float) -> None:
         """Waits for the oldest record, and no longer than `limit_s` if others may be done before it."""
-        oldest = self.pending[0][1]
+        oldest = next(iter(self.groups[0].values()))
         if self.in_flight_max > 1:
             await asyncio.wait({oldest}, timeout=limit_s)
         else:
             # The shortest way, as a caller goes who has one record at a time.
             with contextlib.suppress(Exception):  # learned below
                 await oldest
-        pending = self.pending
-        while pending and pending[0][1].done():
-            self.learn(*pending.popleft())
+        self.look()
 
-    def look(self) -> None:
-        """Learns the outcome of every record whose future is done."""
-        done: list[tuple[int, asyncio.Future[Any]]] = []
-        left: list[tuple[int, asyncio.Future[Any]]] = []
-        # Each is asked once: a library may settle futures on a thread of its own, between two questions.
-        for record in self.pending:
-            (done if record[1].done() else left).append(record)
-        if done:
-            self.pending.clear()
-            self.pending.extend(left)
-        for sequence, future in done:
-            self.learn(sequence, future)
+    def look(self, at_all: bool = False) -> None:
+        """Learns of the records that are done: the oldest of each group, and now and then, or if asked to, all."""
+        now_ns = time.perf_counter_ns()
+        if at_all or now_ns >= self._look_at_all_ns:
+            at_all = True
+            self._look_at_all_ns = now_ns + round(look_at_all_s(self.in_flight_max) * 1e9)
+        for group in self.groups:
+            # Each is asked once: a library may settle futures on a thread of its own, between two questions.
+            done = []
+            for number, future in group.items():
+                if future.done():
+                    done.append(number)
+                elif not at_all:
+                    break
+            if done:
+                self._learn_all(group, done)
+        *older, last = self.groups
+        self.groups = [*filter(None, older), last]
+
+    def _learn_all(self, group: _Group, done: list[int]) -> None:
+        """Learns of these records of a group, those together that follow upon each other."""
+        for first, end in _rows(done):
+            if end - first == len(group):  # as it is mostly
+                futures = [*group.values()]
+                group.clear()
+            else:
+                futures = [group.pop(sequence) for sequence in range(first, end)]
+            if end - first >= _ROW_MIN:
+                try:
+                    reports = [future.result() for future in futures]
+                except (Exception, asyncio.CancelledError):  # noqa: BLE001  # then each tells for itself
+                    pass
+                else:
+                    self.take.row(first, reports)
+                    continue
+            for sequence, future in zip(range(first, end), futures, strict=True):
+                self.learn(sequence, future)
 
     def learn(self, sequence: int, future: asyncio.Future[Any]) -> None:
         try:
@@ -395,20 +427,31 @@ class _Window:
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever it is, it is the outcome
             self.recorder.not_acked(sequence, self.outcome_of(error))
         else:
-            self.take(sequence, report)
+            self.take.one(sequence, report)
+
+
+def _rows(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """The runs of consecutive numbers in an ascending list: the first of each, and the one past its last."""
+    first, end = numbers[0], numbers[0] + 1
+    if numbers[-1] - first == len(numbers) - 1:
+        yield first, first + len(numbers)  # as it is mostly
+        return
+    for number in itertools.islice(numbers, 1, None):
+        if number != end:
+            yield first, end
+            first = number
+        end = number + 1
+    yield first, end
 
 
 @dataclass(slots=True)
 class _OpenWindow(_Window):
     """Of a caller that waits for the clock and not for records: each future tells by itself."""
 
-    def __post_init__(self) -> None:
-        _Window.__post_init__(self)
-        self.keep = self._listen
-
-    def _listen(self, record: tuple[int, asyncio.Future[Any]]) -> None:
-        sequence, future = record
-        future.add_done_callback(partial(self.learn, sequence))
+    def has_sent(self, group: _Group) -> None:
+        for sequence, future in group.items():
+            future.add_done_callback(partial(self.learn, sequence))
+        group.clear()
 
     async def wait(self, limit_s: float) -> None:
         await asyncio.sleep(limit_s)
@@ -423,6 +466,10 @@ class _BatchWindow(_Window):
 
     batch: int = 1
     records: int = 0
+
+    def _learn_all(self, group: _Group, done: list[int]) -> None:
+        for first in done:
+            self.learn(first, group.pop(first))
 
     def learn(self, sequence: int, future: asyncio.Future[Any]) -> None:
         count = min(self.batch, self.records - sequence)

@@ -13,11 +13,11 @@ from functools import partial
 from typing import Any
 
 import confluent_kafka
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 
 from systest.history.columns import Outcome
 from systest.strategies.base import (
-    SAMPLE_MASK,
+    BURST_MAX,
     ArgumentNames,
     Done,
     Job,
@@ -28,7 +28,6 @@ from systest.strategies.base import (
 )
 from systest.strategies.mutants import planted_in_sync
 from systest.worker.protocol import CodePath
-from systest.worker.recorder import outcome_of
 
 POLL_EVERY = 100
 # Short, because a call into the library keeps the process from hearing a signal.
@@ -70,13 +69,7 @@ class SyncStrategy(Strategy):
 
     def _send(self, job: Job, producer: Any) -> int:
         recorder, schedule, times = job.recorder, job.schedule, job.times
-        acked, not_acked = recorder.acked, recorder.not_acked
-
-        def told(sequence: int, error: KafkaError | None, message: Any) -> None:
-            if error is None:
-                acked(sequence, message)
-            else:
-                not_acked(sequence, outcome_of(error))
+        told = recorder.reported
 
         def poll(timeout_s: float) -> None:
             began_ns, told_before = clock_ns(), recorder.told
@@ -85,48 +78,45 @@ class SyncStrategy(Strategy):
             times.polled_reports += recorder.told - told_before
             times.poll_calls += 1
 
-        topics, value = itertools.cycle(job.stream.topic_names), job.stream.value_maker()
+        topics, values = itertools.cycle(job.stream.topic_names), job.stream.values()
         extras = extras_of(job.stream, ArgumentNames(), self.client)
-        produce, called_ns, clock_ns = producer.produce, recorder.called_ns, time.perf_counter_ns
-        topic, payload = next(topics), value(0)  # made outside of the timed call
+        produce, clock_ns = producer.produce, time.perf_counter_ns
         schedule.start()
-        boundary_ns = schedule.boundary_ns
-        sequence = allowed = 0
-        while sequence < schedule.records:
+        first = polled_at = 0
+        while first < schedule.records:
             now_ns = clock_ns()
-            if now_ns >= boundary_ns:
-                if not schedule.passed(sequence):
+            if now_ns >= schedule.boundary_ns:
+                if not schedule.passed(first):
                     break
-                boundary_ns = schedule.boundary_ns
                 continue
-            if sequence >= allowed:
-                allowed = schedule.allowed(now_ns, recorder.told)
-                if sequence >= allowed:
-                    poll(min(_BLOCK_S, schedule.wait_s(sequence, now_ns)))
+            end = min(schedule.allowed(now_ns, recorder.told), schedule.records, first + BURST_MAX)
+            if end <= first:
+                poll(min(_BLOCK_S, schedule.wait_s(first, now_ns)))
                 continue
-            called_ns[sequence] = now_ns
-            while True:
-                try:
-                    if extras is None:
-                        produce(topic, payload, on_delivery=partial(told, sequence))
-                    else:
-                        fields = extras(sequence)
-                        produce(topic, payload, on_delivery=partial(told, sequence), **fields)
-                except BufferError:
-                    poll(_BLOCK_S)
-                    continue
-                except KafkaException:
-                    not_acked(sequence, Outcome.FAILED)  # it never took the record
-                break
-            if not sequence & SAMPLE_MASK:
-                times.produce_ns += clock_ns() - now_ns
-                times.produce_sampled += 1
-            sequence += 1
-            topic, payload = next(topics), value(sequence)
-            if not sequence % POLL_EVERY:
+            burst = [*zip(range(first, end), topics, values, strict=False)]
+            now_ns = clock_ns()
+            recorder.called(first, end - first, now_ns)
+            for sequence, topic, payload in burst:
+                while True:
+                    try:
+                        if extras is None:
+                            produce(topic, payload, on_delivery=partial(told, sequence))
+                        else:
+                            produce(topic, payload, on_delivery=partial(told, sequence), **extras(sequence))
+                    except BufferError:
+                        poll(_BLOCK_S)
+                        continue
+                    except KafkaException:
+                        recorder.not_acked(sequence, Outcome.FAILED)  # it never took the record
+                    break
+            times.produce_ns += clock_ns() - now_ns
+            times.produce_sampled += end - first
+            first = end
+            if end - polled_at >= POLL_EVERY:
+                polled_at = end
                 poll(0)
-        schedule.end(sequence)
-        return sequence
+        schedule.end(first)
+        return first
 
 
 def _flushed(producer: Any, limit_s: float) -> int:

@@ -1,14 +1,16 @@
 """The send history while it is made: one slot a record, in arrays that exist before the first record is sent.
 
-What the measured path does is here and as short as Python lets it be: one store of a time for a call, four stores
-for a report. Latency is stamped here, in user code, when it learns of an acknowledgement.
+What the measured path does is here and as short as Python lets it be: one store for a burst of calls, some for a report
+or for a row of them where a caller learns of many together. Latency is stamped here, in user code, when it learns of
+an acknowledgement.
 """
 
 from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from systest.history.columns import SEND_COLUMNS, TYPES, Manifest, Outcome, colu
 from systest.workloads.stream import IDENTITY
 
 _ACKED, _PENDING = int(Outcome.ACKED), int(Outcome.PENDING)
+_ONE_MORE = bytes(min(count + 1, 127) for count in range(256))
+"""A table for `bytes.translate` that adds one to every count."""
 
 #: Errors after which a record is certainly in no log: refused before it was sent, or by the broker as a whole.
 _CERTAIN = frozenset(
@@ -56,6 +60,14 @@ def outcome_of_code(code: int) -> Outcome:
     return Outcome.FAILED if code in _CERTAIN else Outcome.UNKNOWN
 
 
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """The recorder's methods for a library's kind of acknowledgement: of one record, and of some in a row."""
+
+    one: Callable[[int, Any], None]
+    row: Callable[[int, Sequence[Any]], None]
+
+
 class Recorder:
     """The history of one producing worker.
 
@@ -90,8 +102,25 @@ class Recorder:
             )
         )
 
+    @property
+    def messages(self) -> Taker:
+        """For acknowledgements that have the methods of `confluent_kafka.Message`."""
+        return Taker(self.acked, self.acked_row)
+
+    @property
+    def metadata(self) -> Taker:
+        """For acknowledgements with the fields `partition`, `offset`, `timestamp`, and no record in them."""
+        return Taker(self.acked_at, self.acked_row_at)
+
     def acked(self, sequence: int, message: Any) -> None:
-        """An acknowledgement that is a `confluent_kafka.Message`."""
+        """See `messages`."""
+        self.reported(sequence, None, message)
+
+    def reported(self, sequence: int, error: KafkaError | None, message: Any) -> None:
+        """What `on_delivery` is called with, of a message as in `messages`."""
+        if error is not None:
+            self.not_acked(sequence, outcome_of(error))
+            return
         self._settled_ns[sequence] = time.perf_counter_ns()
         self._outcome[sequence] = _ACKED
         self._partition[sequence] = message.partition()
@@ -103,8 +132,39 @@ class Recorder:
             self._timestamp_ms[sequence] = message.timestamp()[1]
             self._reported[sequence] = IDENTITY.unpack_from(message.value())[2]
 
+    def acked_row(self, first: int, messages: Sequence[Any]) -> None:
+        """As `acked`, for consecutive records."""
+        self._ack_row(first, [each.partition() for each in messages], [each.offset() for each in messages])
+        if self.identify:
+            end = first + len(messages)
+            self._timestamp_ms[first:end] = array("q", [each.timestamp()[1] for each in messages])
+            self._reported[first:end] = array(
+                "q", [IDENTITY.unpack_from(each.value())[2] for each in messages]
+            )
+
+    def acked_row_at(self, first: int, metadata: Sequence[Any]) -> None:
+        """As `acked_at`, for consecutive records."""
+        self._ack_row(first, [each.partition for each in metadata], [each.offset for each in metadata])
+        if self.identify:
+            self._timestamp_ms[first : first + len(metadata)] = array(
+                "q", [each.timestamp for each in metadata]
+            )
+
+    def _ack_row(self, first: int, partitions: list[int], offsets: list[Any]) -> None:
+        now_ns = time.perf_counter_ns()
+        count = len(partitions)
+        end = first + count
+        self._settled_ns[first:end] = array("q", [now_ns]) * count
+        self._outcome[first:end] = array("b", [_ACKED]) * count
+        self._partition[first:end] = array("i", partitions)
+        if None in offsets:  # with acks=0 nobody knows
+            offsets = [-1 if offset is None else offset for offset in offsets]
+        self._offset[first:end] = array("q", offsets)
+        self._reports[first:end] = array("b", self._reports[first:end].tobytes().translate(_ONE_MORE))
+        self.told += count
+
     def called(self, first: int, count: int, now_ns: int) -> None:
-        """Records handed over in one call."""
+        """Records handed over in one call, or in calls without a look at the clock between them."""
         self.called_ns[first : first + count] = array("q", [now_ns]) * count
 
     def told_batch(self, first: int, count: int, failures: Mapping[int, Outcome]) -> None:
@@ -120,7 +180,7 @@ class Recorder:
         self.failed += len(failures)
 
     def acked_at(self, sequence: int, metadata: Any) -> None:
-        """An acknowledgement with the fields `partition`, `offset`, `timestamp`, and no record in it."""
+        """See `metadata`."""
         self._settled_ns[sequence] = time.perf_counter_ns()
         self._outcome[sequence] = _ACKED
         self._partition[sequence] = metadata.partition
@@ -173,10 +233,21 @@ class TopicsRecorder(Recorder):
         super().__init__(capacity, identify)
         self._first_partitions = first_partitions
 
-    def acked(self, sequence: int, message: Any) -> None:
-        super().acked(sequence, message)
-        self._partition[sequence] += self._first_partitions[message.topic()]
+    def reported(self, sequence: int, error: KafkaError | None, message: Any) -> None:
+        super().reported(sequence, error, message)
+        if error is None:
+            self._partition[sequence] += self._first_partitions[message.topic()]
 
     def acked_at(self, sequence: int, metadata: Any) -> None:
         super().acked_at(sequence, metadata)
         self._partition[sequence] += self._first_partitions[metadata.topic]
+
+    def acked_row(self, first: int, messages: Sequence[Any]) -> None:
+        super().acked_row(first, messages)
+        for sequence, message in enumerate(messages, first):
+            self._partition[sequence] += self._first_partitions[message.topic()]
+
+    def acked_row_at(self, first: int, metadata: Sequence[Any]) -> None:
+        super().acked_row_at(first, metadata)
+        for sequence, each in enumerate(metadata, first):
+            self._partition[sequence] += self._first_partitions[each.topic]

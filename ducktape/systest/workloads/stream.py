@@ -20,10 +20,12 @@ with one call and no slicing.
 from __future__ import annotations
 
 import enum
+import itertools
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 IDENTITY = struct.Struct("<IIQI")
 CHECKSUM_BYTES = 4
@@ -34,6 +36,9 @@ NO_KEY = 0xFFFFFFFF
 INTACT_CRC = 0x2144DF1C
 
 _64_BITS = 2**64 - 1
+_BLOCK = 256
+"""Values made together: those whose sequence numbers differ in the lowest byte alone."""
+_BLOCK_VALUE_BYTES_MAX = 1024
 
 Headers = list[tuple[str, bytes]]
 
@@ -152,3 +157,37 @@ class RecordStream:
             return body + crc32(body).to_bytes(4, "little")
 
         return value
+
+    def values(self) -> Iterator[bytes]:
+        """The values of records 0, 1, 2 and so on: those of `value_maker`, for a fifth of the time where they are short
+        and have no key, so that a sender's time is its producer's.
+        """
+        if self.keys or self.value_bytes > _BLOCK_VALUE_BYTES_MAX:
+            return map(self.value_maker(), itertools.count())
+        return itertools.chain.from_iterable(self._blocks())
+
+    def _blocks(self) -> Iterator[tuple[bytes, ...]]:
+        """The values in tuples of `_BLOCK`.
+
+        A CRC of fixed length is linear: value(first + i) is value(i) ^ value(first) ^ value(0) where `first` is a
+        multiple of 256 and i below it. So a block is the first one with one and the same number added to all of a
+        column, which is one call for each column.
+        """
+        value, size = self.value_maker(), self.value_bytes
+        block = bytearray().join(map(value, range(_BLOCK)))
+        columns = [bytes(block[place::size]) for place in range(size)]
+        split = struct.Struct(f"{size}s" * _BLOCK)
+        zero = before = value(0)
+        for first in itertools.count(0, _BLOCK):
+            now = value(first)
+            for place in range(size):
+                if now[place] != before[place]:
+                    block[place::size] = columns[place].translate(_added(now[place] ^ zero[place]))
+            before = now
+            yield split.unpack(block)
+
+
+@cache
+def _added(number: int) -> bytes:
+    """A table for `bytes.translate` that adds a number, without carry, to every byte."""
+    return bytes(byte ^ number for byte in range(256))

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 from systest.history.columns import Outcome
 from systest.history.load import load_send
 from systest.strategies.aiokafka import AiokafkaStrategy
-from systest.strategies.pipeline import _Window, look_s_of
+from systest.strategies.pipeline import _Window, look_at_all_s
 from systest.worker.recorder import Recorder, outcome_of
 from systest.workloads.stream import RecordStream
 
@@ -74,10 +74,14 @@ class _Place:
 
 def window(recorder: Recorder, in_flight_max: int) -> tuple[_Window, list[asyncio.Future[Any]]]:
     """A full one, and the futures of its records."""
-    made = _Window(recorder, recorder.acked_at, outcome_of, in_flight_max)
+    made = _Window(recorder, recorder.metadata, outcome_of, in_flight_max)
     futures = [asyncio.get_running_loop().create_future() for _ in range(in_flight_max)]
-    made.pending.extend(enumerate(futures))
+    made.open_group().update(enumerate(futures))
     return made, futures
+
+
+def numbers_in(full: _Window) -> list[int]:
+    return [number for group in full.groups for number in group]
 
 
 async def test_window__a_younger_record_is_done__is_learned_at_the_next_look() -> None:
@@ -86,22 +90,60 @@ async def test_window__a_younger_record_is_done__is_learned_at_the_next_look() -
     futures[1].set_result(_Place())
     full.look()
     assert recorder.told == 1
-    assert [sequence for sequence, _ in full.pending] == [0, 2]
+    assert numbers_in(full) == [0, 2]
 
 
-async def test_window__the_oldest_is_done__wait_learns_all_before_the_first_that_is_not() -> None:
+async def test_window__between_looks_at_all__a_group_is_learned_up_to_the_first_that_is_not_done() -> None:
     recorder = Recorder(capacity=4, identify=False)
     full, futures = window(recorder, 4)
+    full.in_flight_max = 1_000_000  # a second from one look at all to the next
+    full.look()
     for place in (0, 1, 3):
         futures[place].set_result(_Place())
     await full.wait(limit_s=0)
-    assert [sequence for sequence, _ in full.pending] == [2, 3]
+    assert numbers_in(full) == [2, 3]
+    full.look(at_all=True)
+    assert numbers_in(full) == [2]
+
+
+async def test_window__a_group_with_a_late_record__holds_up_no_other_group() -> None:
+    recorder = Recorder(capacity=200, identify=False)
+    full = _Window(recorder, recorder.metadata, outcome_of, in_flight_max=1_000_000)
+    full.look()
+    futures = [asyncio.get_running_loop().create_future() for _ in range(200)]
+    for number, future in enumerate(futures):
+        full.open_group()[number] = future
+        if number:
+            future.set_result(_Place())
+    full.look()
+    assert numbers_in(full) == list(range(64))
+    full.look(at_all=True)
+    assert numbers_in(full) == [0]
+
+
+async def test_window__a_failure_among_many_that_are_done__is_that_records_alone(tmp_path: Path) -> None:
+    recorder = Recorder(capacity=10, identify=False)
+    full, futures = window(recorder, 10)
+    for number, future in enumerate(futures):
+        if number == 4:
+            future.set_exception(KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)))
+        elif number != 7:
+            future.set_result(_Place())
+    full.look()
+    recorder.write(tmp_path, rows=10, intended_ns=array("q"))
+    history = load_send(tmp_path, RecordStream(run=1, producer=0, topic="t", partitions=1))
+    expected = [Outcome.ACKED] * 10
+    expected[4], expected[7] = Outcome.FAILED, Outcome.PENDING
+    assert list(history.outcome) == expected
+    assert list(history.reports) == [1] * 7 + [0] + [1] * 2
+    assert list(history.offset) == [7] * 4 + [-1] + [7] * 2 + [-1] + [7] * 2
+    assert (recorder.told, recorder.failed) == (9, 1)
 
 
 async def test_window__nothing_is_done__wait_ends_in_time() -> None:
     full, _ = window(Recorder(capacity=2, identify=False), 2)
     await asyncio.wait_for(full.wait(limit_s=0), 5.0)
-    assert len(full.pending) == 2
+    assert len(full.open_group()) == 2
 
 
 async def test_window__of_one__wait_takes_its_failure_for_its_outcome() -> None:
@@ -109,9 +151,9 @@ async def test_window__of_one__wait_takes_its_failure_for_its_outcome() -> None:
     full, futures = window(recorder, 1)
     futures[0].set_exception(KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT)))
     await full.wait(limit_s=0)
-    assert (recorder.told, recorder.failed, len(full.pending)) == (1, 1, 0)
+    assert (recorder.told, recorder.failed, len(full.open_group())) == (1, 1, 0)
 
 
-@pytest.mark.parametrize(("in_flight_max", "look_s"), [(1, 0.001), (4_000, 0.001), (10_000, 0.0025)])
-def test_looks__the_wider_the_window__the_rarer(in_flight_max: int, look_s: float) -> None:
-    assert look_s_of(in_flight_max) == pytest.approx(look_s)
+@pytest.mark.parametrize(("in_flight_max", "look_s"), [(1, 0.001), (1_000, 0.001), (10_000, 0.01)])
+def test_looks_at_all__the_wider_the_window__the_rarer(in_flight_max: int, look_s: float) -> None:
+    assert look_at_all_s(in_flight_max) == pytest.approx(look_s)

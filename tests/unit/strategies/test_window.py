@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from systest.strategies.pipeline import _Window
-from systest.worker.recorder import Recorder, outcome_of
+from systest.worker.recorder import Recorder, Taker, outcome_of
 
 RECORDS = 10
 
@@ -23,14 +23,16 @@ class SettledOnceAsked(asyncio.Future[None]):
 async def test_look__futures_settled_by_another_thread_meanwhile__each_is_learned_once() -> None:
     learned: list[int] = []
     recorder = Recorder(RECORDS, identify=False)
-    window = _Window(
-        recorder, lambda sequence, _: learned.append(sequence), outcome_of, in_flight_max=RECORDS
+    take = Taker(
+        one=lambda sequence, _: learned.append(sequence),
+        row=lambda first, reports: learned.extend(range(first, first + len(reports))),
     )
-    window.pending.extend(enumerate(SettledOnceAsked() for _ in range(RECORDS)))
+    window = _Window(recorder, take, outcome_of, in_flight_max=RECORDS)
+    window.open_group().update(enumerate(SettledOnceAsked() for _ in range(RECORDS)))
     early = asyncio.get_running_loop().create_future()
     early.set_result(None)
-    window.pending.append((RECORDS, early))
-    window.look()
+    window.open_group()[RECORDS] = early
+    window.look(at_all=True)
     assert learned == [RECORDS]
-    window.look()
+    window.look(at_all=True)
     assert sorted(learned) == list(range(RECORDS + 1))
