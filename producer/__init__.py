@@ -1,7 +1,7 @@
 """An asyncio producer for Apache Kafka. The public names; everything else is private."""
 
 from producer.aio_producer import AIOProducer
-from producer.callbacks import BatchResult, DeliveryFuture
+from producer.callbacks import BatchResult
 from producer.errors import (
     AbortableTransactionError,
     FatalTransactionError,
@@ -21,7 +21,6 @@ __all__ = [
     "AIOProducer",
     "AbortableTransactionError",
     "BatchResult",
-    "DeliveryFuture",
     "FatalTransactionError",
     "LatencyHistogram",
     "Message",

@@ -25,7 +25,7 @@ from libc.string cimport memset, strdup
 from posix.unistd cimport getpid
 
 import ctypes
-from asyncio import InvalidStateError
+from asyncio import Future, InvalidStateError
 from collections.abc import Coroutine
 
 import confluent_kafka.cimpl
@@ -217,7 +217,7 @@ cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
         PyAsyncMethods *tp_as_async
     int PyIter_Send(object, object, PyObject **) except -1
-    PyObject *PyObject_CallMethodOneArg(object, object, object)
+    PyObject *PyObject_Vectorcall(object, PyObject **, size_t, PyObject *)
 
 _VERSION_MIN, _VERSION_END = 0x020b0000, 0x03000000
 """librdkafka's versions whose interface is the one declared above: 2.11 and later of 2."""
@@ -227,6 +227,8 @@ cdef enum:
     END_POLLS_MAX = 100
     END_POLL_MS = 10
 
+cdef type _FUTURE = Future
+cdef object _SET_RESULT = Future.set_result
 cdef object _MINUS_ONE = -1
 cdef object _ZERO = 0
 cdef tuple _NO_ARGUMENTS = ()
@@ -426,6 +428,7 @@ cdef class FastLane:
     cdef public Py_ssize_t room
     cdef public dict lists
     cdef public object open_list
+    cdef public object at_once
     cdef public object otherwise
     cdef object _future_type
     cdef dict _future_arguments
@@ -460,12 +463,13 @@ cdef class FastLane:
         """The future of a record that has entered; None where it must go the long way."""
         cdef PyObject *found
         if (
-            self.room <= 0
-            or type(value) is not bytes
+            type(value) is not bytes
             or not (key is None or type(key) is bytes)
             or PyThread_get_thread_ident() != self._thread
         ):
             return None
+        if self.room <= 0:
+            return self.at_once(topic, value, key)
         found = PyDict_GetItemWithError(self.lists, topic)
         records = <object>found if found != NULL else self.open_list(topic)
         if records is None:
@@ -835,7 +839,6 @@ cdef class Client:
         cdef Py_ssize_t settled = callbacks.settled
         cdef Py_ssize_t mask = callbacks.look_mask
         cdef Py_ssize_t acknowledged = 0
-        future_type = callbacks.future_type
         report = None
         try:
             while True:
@@ -845,7 +848,7 @@ cdef class Client:
                 self._lent -= 1
                 callback = _take_back(message._private)
                 if message.err == RD_KAFKA_RESP_ERR_NO_ERROR:
-                    if type(callback) is future_type:
+                    if type(callback) is _FUTURE:
                         result = self._message(message)
                         settled += 1
                         _set_result(callback, result)
@@ -870,7 +873,7 @@ cdef class Client:
                             continue
                 callbacks.settled = settled
                 try:
-                    callback(_error_or_none(message.err), self._message(message))
+                    callbacks.tell(callback, _error_or_none(message.err), self._message(message))
                 finally:
                     settled = callbacks.settled
         finally:
@@ -1120,7 +1123,8 @@ cdef inline void _fill(rd_kafka_message_t *message, value, key, callback):
 
 
 cdef inline int _set_result(future, result) except -1:
-    cdef PyObject *none = PyObject_CallMethodOneArg(future, "set_result", result)
+    cdef PyObject **arguments = [<PyObject *>future, <PyObject *>result]
+    cdef PyObject *none = PyObject_Vectorcall(_SET_RESULT, arguments, 2, NULL)
     if none != NULL:
         Py_DECREF(<object>none)
     elif PyErr_ExceptionMatches(InvalidStateError):

@@ -98,7 +98,7 @@ class AIOProducer:
         self._access = access = Access(life)
         self._loop = loop = access.loop
         prepared = client_conf(conf, loop, partial(_note_fatal, life))
-        self._callbacks = callbacks = CallbackManager(loop, prepared.only_failures)
+        self._callbacks = callbacks = CallbackManager(loop, prepared.only_failures, kind.calls_futures)
         self._lane = lane = kind.fast_lane(loop, callbacks.future_type)
         self._manager = manager = ProducerBatchManager(
             loop, callbacks, lane, batch_size, arguments.queue_messages_max(prepared.conf)

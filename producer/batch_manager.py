@@ -122,8 +122,8 @@ class ProducerBatchManager:
         return sum(not turn.granted.done() for turn in tuple(self._line))
 
     def is_idle(self) -> bool:
-        """Whether no record is on its way, so that the next one need not wait for the end of the tick."""
-        return self._granted - self._lane.room == self._callbacks.settled
+        """Whether no record is on its way or in line, so that the next one need not wait for the end of the tick."""
+        return self._granted - self._lane.room == self._callbacks.settled and not self._line
 
     # Entering the buffer
 
@@ -238,6 +238,14 @@ class ProducerBatchManager:
         taken = self.flush_buffer()
         self.executor.transport.expect_reports()
         return taken
+
+    def hand_over_alone(self, topic: str, record: Record) -> bool:
+        """Hand over a record that nothing is ahead of (`is_idle`); whether it was taken."""
+        self._granted += 1
+        self._sealed.append(create_message_batch(topic, (record,)))
+        self._handed_over += self.executor.execute(self._sealed)
+        self.executor.transport.expect_reports()
+        return not self._sealed
 
     def make_progress(self) -> None:
         """Reports were settled: retry what a full queue left over, admit the line, wake the flushes."""

@@ -1,10 +1,9 @@
 """Where delivery reports end: each settles its own record, once, on the loop's thread.
 
-A transport calls the callback that a record carries with `(KafkaError or None, Message)`, exactly once a
-record:
+A transport tells what a record carries of `(KafkaError or None, Message)`, exactly once a record:
 
-- a plain record carries its DeliveryFuture, which is its own callback: nothing to look up, nothing to
-  allocate;
+- a plain record carries its future alone: nothing to look up, nothing to allocate. confluent-kafka calls what a record
+  carries, so that its futures are their own callbacks (CallableFuture); to the compiled transport any future is enough;
 - a record with an `on_delivery`, or one produced while a flush waits, carries a pooled
   ReusableMessageCallback;
 - the records of one `produce_batch` share a BatchReport, whose slots know their index.
@@ -28,13 +27,14 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from producer.message import Message, UnsentMessage
+from producer.message import UnsentMessage
 from producer.message_batch import MessageBatch, Record
 from producer.statistics import LatencySampler
 
 OnDelivery = Callable[[KafkaError | None, Any], Awaitable[None] | None]
 """The message is a `Message`; Any, so that a callback may have confluent's type for it."""
-ReportCallback = Callable[[KafkaError | None, Any], None]
+Carried = asyncio.Future[Any] | Callable[[KafkaError | None, Any], None]
+"""What a record carries, to be told of its report by `CallbackManager.tell`."""
 AddRecord = Callable[[str, int, Record, bool], None]
 
 SERVE_BUDGET_S = 0.001
@@ -52,38 +52,32 @@ class StopServing(Exception):
     """Raised out of a report to make librdkafka keep the remaining ones; the report itself is never lost."""
 
 
-class DeliveryFuture(asyncio.Future[Message]):
-    """The future of one record's acknowledged Message, and the callback of that record's report."""
+def _settler(manager: CallbackManager) -> Callable[[asyncio.Future[Any], KafkaError | None, Any], None]:
+    """What settles one producer's futures: it knows the manager without any of them carrying a pointer to it."""
 
-    __slots__ = ()
+    def settle(future: asyncio.Future[Any], error: KafkaError | None, message: Any) -> None:
+        if manager.threads_serving and manager.caught_elsewhere(future, error, message):
+            return
+        manager.settled += 1
+        if error is None:
+            try:  # noqa: SIM105 (suppress() would cost every record as much as settling it)
+                future.set_result(message)
+            except asyncio.InvalidStateError:
+                pass  # the caller gave up the wait
+        else:
+            manager.fail(future, error)
+            manager.count_failure(error)
+        if not manager.settled & manager.look_mask:
+            manager.look(message)
 
-    def __call__(self, error: KafkaError | None, message: Any) -> None:
-        """Take the record's report."""
-        raise NotImplementedError
+    return settle
 
 
-def _delivery_future_type(manager: CallbackManager) -> type[DeliveryFuture]:
-    """The type of one producer's futures, which know its manager without carrying a pointer to it."""
-
-    class BoundDeliveryFuture(DeliveryFuture):
-        __slots__ = ()
-
-        def __call__(self, error: KafkaError | None, message: Any) -> None:
-            if manager.threads_serving and manager.caught_elsewhere(self, error, message):
-                return
-            manager.settled += 1
-            if error is None:
-                try:  # noqa: SIM105 (suppress() would cost every record as much as settling it)
-                    self.set_result(message)
-                except asyncio.InvalidStateError:
-                    pass  # the caller gave up the wait
-            else:
-                manager.fail(self, error)
-                manager.count_failure(error)
-            if not manager.settled & manager.look_mask:
-                manager.look(message)
-
-    return BoundDeliveryFuture
+def _callable_future(
+    settle: Callable[[asyncio.Future[Any], KafkaError | None, Any], None],
+) -> type[asyncio.Future[Any]]:
+    """The type of futures that take their record's report when they are called."""
+    return type("CallableFuture", (asyncio.Future,), {"__slots__": (), "__call__": settle})
 
 
 CallbackPool = deque["ReusableMessageCallback"]
@@ -109,7 +103,7 @@ class ReusableMessageCallback:
     def __init__(self, manager: CallbackManager, pool: CallbackPool) -> None:
         self._manager = manager
         self._pool = pool
-        self.future: DeliveryFuture | None = None
+        self.future: asyncio.Future[Any] | None = None
         self.on_delivery: OnDelivery | None = None
         self.marks: tuple[FlushMark, ...] = ()
 
@@ -257,12 +251,16 @@ class CallbackManager:
     Everything here runs on the loop's thread except `caught_elsewhere`.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, only_failures: bool = False) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, only_failures: bool = False, calls_futures: bool = True
+    ) -> None:
         self._loop = loop
         self.only_failures = only_failures
         """Whether on_delivery is to be called for failures alone (`delivery.report.only.error`)."""
         self._loop_thread = get_ident()
-        self.future_type = _delivery_future_type(self)
+        self._settle_future = _settler(self)
+        self.future_type = _callable_future(self._settle_future) if calls_futures else asyncio.Future
+        """Of records' futures; callable where the transport knows no other way to tell them."""
         self.settled = 0
         self.failures: Counter[str] = Counter()
         """Failed records by the name of their error."""
@@ -276,7 +274,7 @@ class CallbackManager:
         """Called on the other thread when it caught a report; may raise StopServing."""
         self.on_failure: Callable[[KafkaError], bool] = lambda error: False
         """Told of every record's failure; whether the caller hears of it otherwise than by the future."""
-        self._caught: deque[tuple[ReportCallback, KafkaError | None, Any]] = deque()
+        self._caught: deque[tuple[Carried, KafkaError | None, Any]] = deque()
         self._due: deque[tuple[OnDelivery, KafkaError | None, Any, tuple[FlushMark, ...]]] = deque()
         self._deadline_s = float("inf")
         self.marks: tuple[FlushMark, ...] = ()
@@ -291,8 +289,8 @@ class CallbackManager:
 
     # The callbacks of new records
 
-    def callback_for(self, future: DeliveryFuture, on_delivery: OnDelivery | None) -> ReportCallback:
-        """The callback for a new record: the future itself where that is enough."""
+    def callback_for(self, future: asyncio.Future[Any], on_delivery: OnDelivery | None) -> Carried:
+        """What a new record carries: the future itself where that is enough."""
         if on_delivery is None and not self.marks:
             return future
         if self._pool:
@@ -359,13 +357,20 @@ class CallbackManager:
             error = KafkaError(
                 KafkaError._STATE, "Not sent: an earlier record of the transaction failed, or it had ended."
             )
-        record["callback"](error, UnsentMessage(batch, record, error))
+        self.tell(record["callback"], error, UnsentMessage(batch, record, error))
 
-    def caught_elsewhere(self, callback: ReportCallback, error: KafkaError | None, message: Any) -> bool:
+    def tell(self, carried: Carried, error: KafkaError | None, message: Any) -> None:
+        """Give a record's report to what the record carries."""
+        if isinstance(carried, asyncio.Future):
+            self._settle_future(carried, error, message)
+        else:
+            carried(error, message)
+
+    def caught_elsewhere(self, carried: Carried, error: KafkaError | None, message: Any) -> bool:
         """Whether this is another thread; then the report is kept for the loop. May raise StopServing."""
         if get_ident() == self._loop_thread:
             return False
-        self._caught.append((callback, error, message))
+        self._caught.append((carried, error, message))
         self.on_caught()
         return True
 
@@ -404,8 +409,7 @@ class CallbackManager:
         if not self._caught:
             return False
         while self._caught:
-            callback, error, message = self._caught.popleft()
-            callback(error, message)
+            self.tell(*self._caught.popleft())
         return True
 
     # on_delivery

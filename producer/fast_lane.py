@@ -12,21 +12,26 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from threading import get_ident
 from typing import Any
 
-from producer.callbacks import DeliveryFuture, OnDelivery
+from producer.callbacks import OnDelivery
 from producer.message_batch import PARTITIONER, Record
+
+_NOW = 0
+"""Compared by identity, as the partitioner: what is equal alone may be of a wrong type, which the long way tells."""
 
 
 class FastLane:
     """`room` records may enter `lists[topic]`. The batch manager opens and closes it, and sets `open_list`.
 
     `open_list(topic)` makes the list of a topic that has nothing buffered, or returns None where the long way must
-    decide; `otherwise` is that way, with produce()'s parameters.
+    decide. Where there is no room `at_once(topic, value, key)` gives the future of a plain record that may leave
+    unbuffered, or None. `otherwise` is the long way, with produce()'s parameters.
     """
 
     open_list: Callable[[str], list[Record] | None]
+    at_once: Callable[[str, bytes, bytes | None], asyncio.Future[Any] | None]
     otherwise: Callable[..., Awaitable[asyncio.Future[Any]]]
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, future_type: type[DeliveryFuture]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, future_type: type[asyncio.Future[Any]]) -> None:
         self.room = 0
         self.lists: dict[str, list[Record]] = {}
         self._loop = loop
@@ -46,24 +51,27 @@ class FastLane:
         callback: OnDelivery | None = None,
     ) -> asyncio.Future[Any]:
         """See AIOProducer.produce()."""
+        future: asyncio.Future[Any] | None
         if (
-            self.room > 0
-            and type(value) is bytes
+            type(value) is bytes
             and (key is None or type(key) is bytes)
-            and partition == PARTITIONER
+            and partition is PARTITIONER
             and on_delivery is None
             and headers is None
-            and not timestamp
+            and timestamp is _NOW
             and callback is None
             and get_ident() == self._thread
         ):
-            records = self.lists.get(topic)
-            if records is None:
-                records = self.open_list(topic)
-            if records is not None:
-                self.room -= 1
-                future = self._future_type(loop=self._loop)
-                records.append({"value": value, "key": key, "callback": future})
+            if self.room > 0:
+                records = self.lists.get(topic)
+                if records is None:
+                    records = self.open_list(topic)
+                if records is not None:
+                    self.room -= 1
+                    future = self._future_type(loop=self._loop)
+                    records.append({"value": value, "key": key, "callback": future})
+                    return future
+            elif (future := self.at_once(topic, value, key)) is not None:
                 return future
         return await self.otherwise(topic, value, key, partition, on_delivery or callback, timestamp, headers)
 

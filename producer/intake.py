@@ -15,7 +15,7 @@ from producer import arguments
 from producer.access import Access
 from producer.batch_manager import ProducerBatchManager
 from producer.buffer_timeout import BufferTimeoutManager
-from producer.callbacks import BatchResult, CallbackManager, DeliveryFuture, OnDelivery
+from producer.callbacks import BatchResult, CallbackManager, OnDelivery
 from producer.fast_lane import FastLane
 from producer.message import Message
 from producer.message_batch import PARTITIONER, Record
@@ -45,7 +45,20 @@ class Intake:
         self._manager = manager
         self._timeouts = timeouts
         self._default_on_delivery = default_on_delivery
+        lane.at_once = self.produce_at_once
         lane.otherwise = self.produce
+
+    def produce_at_once(self, topic: str, value: bytes, key: bytes | None) -> asyncio.Future[Message] | None:
+        """Hand over a plain record that nothing is ahead of, past the buffer; None where it must go the long way."""
+        manager = self._manager
+        if not manager.is_idle() or self._callbacks.marks or self._default_on_delivery is not None:
+            return None
+        self._access.require_may_produce(self._transactions)
+        future: asyncio.Future[Message] = self._callbacks.future_type(loop=self._access.loop)
+        record: Record = {"value": value, "key": key, "callback": future}
+        if not manager.hand_over_alone(arguments.checked_topic(topic), record):
+            self._timeouts.mark_activity()
+        return future
 
     async def produce(
         self,
@@ -176,7 +189,7 @@ class Intake:
 
     def _enter(
         self, topic: str, partition: int, record: Record, bulk: bool, on_delivery: OnDelivery | None
-    ) -> DeliveryFuture:
+    ) -> asyncio.Future[Any]:
         """Put a checked record into the buffer, now that there is room for it."""
         future = self._callbacks.future_type(loop=self._access.loop)
         record["callback"] = self._callbacks.callback_for(future, on_delivery)
@@ -185,7 +198,7 @@ class Intake:
 
     def _enter_now(
         self, topic: str, partition: int, record: Record, bulk: bool, on_delivery: OnDelivery | None
-    ) -> DeliveryFuture:
+    ) -> asyncio.Future[Any]:
         was_idle = self._manager.is_idle()
         future = self._enter(topic, partition, record, bulk, on_delivery)
         self._after_entry(was_idle)

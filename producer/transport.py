@@ -68,10 +68,11 @@ class Transport(Protocol):
 
 @dataclass(frozen=True)
 class TransportKind:
-    """How to make one kind of transport, and its fast lane."""
+    """How to make one kind of transport and its fast lane; `calls_futures` if it tells futures by calling them."""
 
     make: Callable[..., Transport]
     fast_lane: Callable[..., FastLane]
+    calls_futures: bool
 
 
 def transports() -> tuple[str, ...]:
@@ -113,8 +114,8 @@ def transport_kind(name: str) -> TransportKind:
     if name == COMPILED:
         from producer.compiled_transport import CompiledFastLane, CompiledTransport
 
-        return TransportKind(CompiledTransport, CompiledFastLane)
-    return TransportKind(PureTransport, FastLane)
+        return TransportKind(CompiledTransport, CompiledFastLane, calls_futures=False)
+    return TransportKind(PureTransport, FastLane, calls_futures=True)
 
 
 @cache

@@ -19,7 +19,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, Message
 
-from producer.callbacks import BatchReport, CallbackManager, DeliveryFuture, OnDelivery
+from producer.callbacks import BatchReport, CallbackManager, OnDelivery
 
 RECORDS = 10_000
 IN_FLIGHT = (1, 100, 10_000)
@@ -31,7 +31,9 @@ class PlainCallback:
 
     __slots__ = ("_future", "_manager", "_on_delivery")
 
-    def __init__(self, manager: CallbackManager, future: DeliveryFuture, on_delivery: OnDelivery) -> None:
+    def __init__(
+        self, manager: CallbackManager, future: asyncio.Future[Any], on_delivery: OnDelivery
+    ) -> None:
         self._manager = manager
         self._future = future
         self._on_delivery = on_delivery
@@ -80,7 +82,7 @@ class Benchmark:
 
         self._batches(in_flight, make)
 
-    def _reported(self, in_flight: int, make: Callable[[DeliveryFuture], Callable[..., None]]) -> None:
+    def _reported(self, in_flight: int, make: Callable[[asyncio.Future[Any]], Callable[..., None]]) -> None:
         for start in range(0, RECORDS, in_flight):
             callbacks = [make(future) for future in self._futures[start : start + in_flight]]
             for callback in callbacks:

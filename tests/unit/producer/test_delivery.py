@@ -210,6 +210,19 @@ async def test_produce__wrong_argument__raises_here_and_queues_nothing(make, kwa
     assert len(producer) == 0
 
 
+@pytest.mark.parametrize("kwargs", [{"timestamp": None}, {"partition": -1.0}])
+async def test_produce__nearly_the_default__raises_also_where_plain_records_go_the_short_way(
+    broker, make, kwargs
+) -> None:
+    topic = broker.create("nearly", 1)
+    producer = make()
+    for _ in range(3):  # the second finds the first on its way, and the third finds room
+        await producer.produce(topic, b"v")
+    with pytest.raises(TypeError):
+        await producer.produce(topic, b"v", **kwargs)
+    assert len(producer) == 3
+
+
 async def test_produce__mutable_value_changed_afterwards__sends_what_was_given(broker, make) -> None:
     topic = broker.create("mutable", 1)
     producer = make()
