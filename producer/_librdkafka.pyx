@@ -5,10 +5,11 @@ Only what a record passes through on its way is here, and what needs C to be cal
 buffer (FastLane), its hand-over (Client.submit), its report (Client.drain), and librdkafka's blocking calls. What decides
 about time, order and life is Python (`producer.compiled_transport` and what is above it).
 
-Ownership. A record that librdkafka holds carries one reference to its callback as its opaque. `_lend` is the one place
-that gives such a reference away, `_take_back` the one that gets it back: with the report, when the record was refused, or at
-the client's end. Key and value are copied by librdkafka, and nobody else keeps them. All of a Client's counting is done on
-the loop's thread, or in the one thread that drops its last reference.
+Ownership. What librdkafka holds carries one reference to a Record as its opaque, which has the callback, the key and the
+value. librdkafka reads the value out of that: it is never copied, and the acknowledged Message has the very object that was
+given. `_lend` is the one place that gives such a reference away, `_take_back` the one that gets it back: with the report,
+when the record was refused, or at the client's end. All of a Client's counting is done on the loop's thread, or in the one
+thread that drops its last reference.
 """
 
 cimport cython
@@ -113,7 +114,7 @@ cdef extern from "_librdkafka.h" nogil:
         char *orig_broker_name
     ctypedef void rd_kafka_throttle_cb_t(rd_kafka_t *, const char *, int32_t, int, void *) noexcept with gil
 
-    int RD_KAFKA_PRODUCER, RD_KAFKA_CONF_OK, RD_KAFKA_MSG_F_COPY
+    int RD_KAFKA_PRODUCER, RD_KAFKA_CONF_OK
     int RD_KAFKA_RESP_ERR__QUEUE_FULL, RD_KAFKA_RESP_ERR__INVALID_ARG
     int RD_KAFKA_RESP_ERR_NO_ERROR
     int RD_KAFKA_PURGE_F_QUEUE, RD_KAFKA_PURGE_F_INFLIGHT, RD_KAFKA_PURGE_F_NON_BLOCKING
@@ -285,27 +286,6 @@ cdef int _milliseconds(double seconds) noexcept nogil:
     return -1 if seconds < 0 else <int>(seconds * 1000)
 
 
-# References that librdkafka holds
-
-
-cdef inline object _owned(PyObject *reference):
-    """An object with a reference that is this side's."""
-    owned = <object>reference
-    Py_DECREF(owned)
-    return owned
-
-
-cdef inline void *_lend(object callback):
-    """The opaque for a record: a reference to its callback that librdkafka holds from now on."""
-    Py_INCREF(callback)
-    return <void *>callback
-
-
-cdef inline object _take_back(void *opaque):
-    """The callback of a record that librdkafka is through with; the reference is this side's again."""
-    return _owned(<PyObject *>opaque)
-
-
 # What goes in and what comes out
 
 
@@ -313,9 +293,10 @@ cdef inline object _take_back(void *opaque):
 @cython.no_gc
 @cython.freelist(1024)
 cdef class Record:
-    """A plain record in the buffer: what the mapping of `producer.message_batch` holds, for a third of its cost.
+    """A record of bytes from produce() to its report. In the buffer it is what the mapping of `producer.message_batch` is
+    elsewhere, for a third of its cost.
 
-    No garbage collection: it lives from produce() to the hand-over, and is in no cycle by then.
+    No garbage collection: what refers to it is a list in the buffer, or librdkafka.
     """
 
     cdef object value
@@ -344,6 +325,27 @@ cdef inline Record _record(object value, object key, object callback):
     record.key = key
     record.callback = callback
     return record
+
+
+# References that librdkafka holds
+
+
+cdef inline object _owned(PyObject *reference):
+    """An object with a reference that is this side's."""
+    owned = <object>reference
+    Py_DECREF(owned)
+    return owned
+
+
+cdef inline void *_lend(Record record):
+    """The opaque of a record: a reference that librdkafka holds from now on."""
+    Py_INCREF(record)
+    return <void *>record
+
+
+cdef inline Record _take_back(void *opaque):
+    """The record that librdkafka is through with; the reference is this side's again."""
+    return <Record>_owned(<PyObject *>opaque)
 
 
 @cython.final
@@ -717,16 +719,10 @@ cdef class Client:
         cdef Py_ssize_t index
         cdef Py_ssize_t taken
         cdef int accepted
-        cdef Record record
         cdef rd_kafka_message_t *messages = self._messages_for(count)
         for index in range(count):
-            if type(records[index]) is Record:
-                record = <Record>records[index]
-                _fill(&messages[index], record.value, record.key, record.callback)
-            else:
-                mapping = records[index]
-                _fill(&messages[index], mapping["value"], mapping["key"], mapping["callback"])
-        accepted = rd_kafka_produce_batch(rkt, partition, RD_KAFKA_MSG_F_COPY, messages, <int>count)
+            _fill(&messages[index], _record_of(records[index]))
+        accepted = rd_kafka_produce_batch(rkt, partition, 0, messages, <int>count)
         self._lent += accepted
         if accepted == count:
             return count
@@ -763,13 +759,13 @@ cdef class Client:
         cdef rd_kafka_error_t *error
         cdef rd_kafka_message_t message
         memset(arguments, 0, sizeof(arguments))
-        _fill(&message, record["value"], record["key"], record["callback"])
+        _fill(&message, _record_of(record))
         arguments[0].vtype = RD_KAFKA_VTYPE_RKT
         arguments[0].u.rkt = rkt
         arguments[1].vtype = RD_KAFKA_VTYPE_PARTITION
         arguments[1].u.i32 = partition
         arguments[2].vtype = RD_KAFKA_VTYPE_MSGFLAGS
-        arguments[2].u.i = RD_KAFKA_MSG_F_COPY
+        arguments[2].u.i = 0
         arguments[3].vtype = RD_KAFKA_VTYPE_VALUE
         arguments[3].u.mem.ptr = message.payload
         arguments[3].u.mem.size = message.len
@@ -836,6 +832,7 @@ cdef class Client:
         Acknowledged records of one produce_batch mostly come together: they are counted here, and told at once.
         """
         cdef const rd_kafka_message_t *message
+        cdef Record record
         cdef Py_ssize_t settled = callbacks.settled
         cdef Py_ssize_t mask = callbacks.look_mask
         cdef Py_ssize_t acknowledged = 0
@@ -846,10 +843,11 @@ cdef class Client:
                 if message == NULL:
                     return 0
                 self._lent -= 1
-                callback = _take_back(message._private)
+                record = _take_back(message._private)
+                callback = record.callback
                 if message.err == RD_KAFKA_RESP_ERR_NO_ERROR:
                     if type(callback) is _FUTURE:
-                        result = self._message(message)
+                        result = self._message(message, record)
                         settled += 1
                         _set_result(callback, result)
                         if not settled & mask:
@@ -868,12 +866,12 @@ cdef class Client:
                             acknowledged += 1
                             if not settled & mask:
                                 callbacks.settled = settled
-                                callbacks.look(self._message(message))
+                                callbacks.look(self._message(message, record))
                                 mask = callbacks.look_mask
                             continue
                 callbacks.settled = settled
                 try:
-                    callbacks.tell(callback, _error_or_none(message.err), self._message(message))
+                    callbacks.tell(callback, _error_or_none(message.err), self._message(message, record))
                 finally:
                     settled = callbacks.settled
         finally:
@@ -881,7 +879,7 @@ cdef class Client:
             if acknowledged:
                 report.acknowledge(acknowledged)
 
-    cdef object _message(self, const rd_kafka_message_t *message):
+    cdef object _message(self, const rd_kafka_message_t *message, Record record):
         result = <Message>Message.__new__(Message)
         if message.rkt != self._last_rkt:
             self._last_topic = rd_kafka_topic_name(message.rkt).decode()
@@ -889,10 +887,8 @@ cdef class Client:
         result._topic = self._last_topic
         result._partition = message.partition
         result._offset = message.offset
-        if message.key != NULL:
-            result._key = PyBytes_FromStringAndSize(<const char *>message.key, message.key_len)
-        if message.payload != NULL:
-            result._value = PyBytes_FromStringAndSize(<const char *>message.payload, message.len)
+        result._key = record.key
+        result._value = record.value
         result._timestamp_ms = rd_kafka_message_timestamp(message, &result._timestamp_type)
         result._latency_us = rd_kafka_message_latency(message)
         result._leader_epoch = rd_kafka_message_leader_epoch(message)
@@ -1107,19 +1103,26 @@ cdef class Client:
         self._drop_event()
 
 
-cdef inline void _fill(rd_kafka_message_t *message, value, key, callback):
-    """What `produce_batch` reads of a message. Value and key are bytes or None, and held by the record meanwhile."""
+cdef inline Record _record_of(given):
+    """A record of the buffer, or one made of a mapping there."""
+    if type(given) is Record:
+        return <Record>given
+    return _record(given["value"], given["key"], given["callback"])
+
+
+cdef inline void _fill(rd_kafka_message_t *message, Record record):
+    """What `produce_batch` reads of a message, out of a record that is lent with it. Value and key are bytes or None."""
     message.payload = NULL
     message.key = NULL
     message.len = message.key_len = 0
-    if value is not None:
-        message.payload = PyBytes_AS_STRING(value)
-        message.len = PyBytes_GET_SIZE(value)
-    if key is not None:
-        message.key = PyBytes_AS_STRING(key)
-        message.key_len = PyBytes_GET_SIZE(key)
+    if record.value is not None:
+        message.payload = PyBytes_AS_STRING(record.value)
+        message.len = PyBytes_GET_SIZE(record.value)
+    if record.key is not None:
+        message.key = PyBytes_AS_STRING(record.key)
+        message.key_len = PyBytes_GET_SIZE(record.key)
     message.err = RD_KAFKA_RESP_ERR_NO_ERROR
-    message._private = _lend(callback)
+    message._private = _lend(record)
 
 
 cdef inline int _set_result(future, result) except -1:

@@ -223,6 +223,40 @@ async def test_produce__nearly_the_default__raises_also_where_plain_records_go_t
     assert len(producer) == 3
 
 
+async def test_produce__only_librdkafka_still_has_the_value__stays_whole_until_its_report(
+    broker, make
+) -> None:
+    records, size = 2_000, 1_500
+    topic = broker.create("kept", 2)
+    producer = make({"queue.buffering.max.messages": 10_000})
+    broker.down()
+    futures = [
+        await producer.produce(topic, b"%07d" % n * (size // 7), key=b"%d" % n) for n in range(records)
+    ]
+    await asyncio.sleep(0)  # handed over: nobody but librdkafka knows of them
+    for round_number in range(20):
+        _ = [bytes([round_number]) * size for _ in range(records)]  # what was freed is taken again
+    broker.up()
+    messages = await asyncio.gather(*futures)
+    expected = {b"%d" % n: b"%07d" % n * (size // 7) for n in range(records)}
+    assert {message.key(): message.value() for message in messages} == expected
+    assert {m.key(): m.value() for log in broker.log(topic, 2) for m in log} == expected
+
+
+async def test_produce_batch__purged_and_dropped_values__harm_no_later_record(broker, make) -> None:
+    topic = broker.create("purged", 1)
+    producer = make()
+    broker.down()
+    batch = await producer.produce_batch(topic, [{"value": b"%05d" % n * 300} for n in range(500)])
+    await producer.purge()
+    assert len((await batch).failures) == 500
+    _ = [b"x" * 1_500 for _ in range(2_000)]
+    broker.up()
+    later = await producer.send_and_wait(topic, b"later" * 300)
+    assert later.value() == b"later" * 300
+    assert [m.value() for m in broker.log(topic, 1)[0]] == [b"later" * 300]
+
+
 async def test_produce__mutable_value_changed_afterwards__sends_what_was_given(broker, make) -> None:
     topic = broker.create("mutable", 1)
     producer = make()
