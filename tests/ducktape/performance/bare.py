@@ -1,0 +1,203 @@
+"""The producers without the harness: a caller that keeps its window and nothing else, so that ratios are theirs alone.
+
+    .venv/bin/systest kafka up --performance                             # in another terminal; it tells its address
+    python tests/ducktape/performance/bare.py --bootstrap-server HOST:PORT [--rounds N] [--records N]
+
+The speed table records and verifies every record, which costs the caller of each producer some tenths of a microsecond
+and so brings their ratios nearer to 1. Here nothing is stamped and nothing is read back: a fresh process for each
+producer in each round, interleaved in an order that chance decides; 10,000 records in flight, a future or an
+`on_delivery` each, the oldest awaited while the window is full; then one record at a time with linger.ms=0, timed by
+its caller.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import confluent_kafka
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from producer import AIOProducer
+from producer.transport import transports
+from systest.metrics.interval import median_interval
+
+IN_FLIGHT = 10_000
+BATCH = 1_000
+SINGLES = 3_000
+WARM_UP_SHARE = 10
+PARTITIONS = 6
+VALUES = [b"%030d" % number for number in range(BATCH)]
+SETTINGS = {"acks": "all", "enable.idempotence": True, "compression.type": "lz4", "batch.size": 1_000_000}
+SYNC = "sync"
+CASES = SINGLE, BULK, ONE_AT_A_TIME = ("a future per record", "produce_batch of 1,000", "one at a time")
+PLAY_LIMIT_S = 120
+
+Figures = dict[str, float]
+"""`rate_per_s` and `cpu_us` a record, or `p50_us` and `p99_us`."""
+
+
+def _measured(send: Callable[[int], None], records: int) -> Figures:
+    send(records // WARM_UP_SHARE)
+    began_s, cpu_from_s = time.perf_counter(), _cpu_s()
+    send(records)
+    return {
+        "rate_per_s": records / (time.perf_counter() - began_s),
+        "cpu_us": (_cpu_s() - cpu_from_s) / records * 1e6,
+    }
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _quantiles(took_ns: list[int]) -> Figures:
+    counted = statistics.quantiles(took_ns[len(took_ns) // WARM_UP_SHARE :], n=100)
+    return {"p50_us": counted[49] / 1e3, "p99_us": counted[98] / 1e3}
+
+
+def sync(case: str, conf: dict[str, Any], topic: str, records: int) -> Figures:
+    """confluent's Producer, with an `on_delivery` for each record."""
+    producer: Any = confluent_kafka.Producer(conf)
+    told = 0
+
+    def on_delivery(number: int, error: object, message: object) -> None:
+        nonlocal told
+        told += 1
+
+    def send(count: int) -> None:
+        first = told
+        for number, value in zip(range(count), itertools.cycle(VALUES), strict=False):
+            while number - (told - first) >= IN_FLIGHT:
+                producer.poll(0.1)
+            producer.produce(topic, value, on_delivery=partial(on_delivery, number))
+            if not number % 100:
+                producer.poll(0)
+        producer.flush()
+
+    if case != ONE_AT_A_TIME:
+        return _measured(send, records)
+    took_ns = []
+    for number in range(SINGLES):
+        began_ns, before = time.perf_counter_ns(), told
+        producer.produce(topic, VALUES[0], on_delivery=partial(on_delivery, number))
+        while told == before:
+            producer.poll(0.1)
+        took_ns.append(time.perf_counter_ns() - began_ns)
+    return _quantiles(took_ns)
+
+
+def asynchronous(transport: str, case: str, conf: dict[str, Any], topic: str, records: int) -> Figures:
+    """This project's AIOProducer over one of its transports."""
+    loop = asyncio.new_event_loop()
+
+    async def make() -> AIOProducer:
+        return AIOProducer(conf, transport=transport)
+
+    async def singles(count: int) -> None:
+        window: deque[asyncio.Future[Any]] = deque()
+        for _, value in zip(range(count), itertools.cycle(VALUES), strict=False):
+            if len(window) >= IN_FLIGHT:
+                await window.popleft()
+                while window and window[0].done():
+                    window.popleft()
+            window.append(await producer.produce(topic, value))
+        await producer.flush()
+
+    async def batches(count: int) -> None:
+        window: deque[asyncio.Future[Any]] = deque()
+        for _ in range(count // BATCH):
+            if len(window) >= IN_FLIGHT // BATCH:
+                await window.popleft()
+            window.append(await producer.produce_batch(topic, [{"value": value} for value in VALUES]))
+        await producer.flush()
+
+    async def one_at_a_time() -> list[int]:
+        took_ns = []
+        for _ in range(SINGLES):
+            began_ns = time.perf_counter_ns()
+            await (await producer.produce(topic, VALUES[0]))
+            took_ns.append(time.perf_counter_ns() - began_ns)
+        return took_ns
+
+    producer = loop.run_until_complete(make())
+    if case == ONE_AT_A_TIME:
+        figures = _quantiles(loop.run_until_complete(one_at_a_time()))
+    else:
+        send = singles if case == SINGLE else batches
+        figures = _measured(lambda count: loop.run_until_complete(send(count)), records)
+    loop.run_until_complete(producer.close())
+    loop.close()
+    return figures
+
+
+def play(producer: str, case: str, servers: str, topic: str, records: int) -> Figures:
+    """One producer at one case, in this process."""
+    conf = {**SETTINGS, "bootstrap.servers": servers, "linger.ms": 0 if case == ONE_AT_A_TIME else 1}
+    if producer == SYNC:
+        return sync(case, conf, topic, records)
+    return asynchronous(producer, case, conf, topic, records)
+
+
+def compare(servers: str, rounds: int, records: int) -> list[str]:
+    """A line for each figure of each of this project's transports, and of the synchronous producer."""
+    topic = f"bare-{random.randrange(1 << 32):08x}"
+    admin = AdminClient({"bootstrap.servers": servers})
+    admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result()
+    plays = [(SYNC, SINGLE), (SYNC, ONE_AT_A_TIME), *itertools.product(transports(), CASES)]
+    played: dict[tuple[str, str], list[Figures]] = {each: [] for each in plays}
+    for number in range(rounds):
+        print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+        for producer, case in random.sample(plays, len(plays)):
+            command = [sys.executable, __file__, "--play", producer, case, servers, topic, str(records)]
+            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=PLAY_LIMIT_S).stdout
+            played[producer, case].append(json.loads(output))
+    lines = [f"{'':24}{'':10}{'figure':>12}{'median':>14}{'ratio':>8}  95 % interval"]
+    for producer, case in plays:
+        base = played[SYNC, ONE_AT_A_TIME if case == ONE_AT_A_TIME else SINGLE]
+        for name in played[producer, case][0]:
+            values = [figures[name] for figures in played[producer, case]]
+            ratios = [value / figures[name] for value, figures in zip(values, base, strict=True)]
+            interval = median_interval(ratios)
+            sure = "too few rounds" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
+            line = f"{case:24}{producer:10}{name:>12}{statistics.median(values):>14,.2f}"
+            lines.append(line if producer == SYNC else f"{line}{statistics.median(ratios):>7.2f}x  {sure}")
+    admin.delete_topics([topic])[topic].result()
+    return lines
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--bootstrap-server", metavar="HOST:PORT", help="of a broker on this machine")
+    parser.add_argument("--rounds", type=int, default=10, metavar="N", help="of every case (default: 10)")
+    parser.add_argument(
+        "--records", type=int, default=1_000_000, metavar="N", help="of each (default: 1,000,000)"
+    )
+    parser.add_argument("--play", nargs=5, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.play is not None:
+        producer, case, servers, topic, records = args.play
+        print(json.dumps(play(producer, case, servers, topic, int(records))))
+    elif args.bootstrap_server is None:
+        parser.error(
+            "--bootstrap-server is missing; `systest kafka up --performance` starts a broker and tells its address"
+        )
+    else:
+        print("\n".join(compare(args.bootstrap_server, args.rounds, args.records)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""The comparison without the harness in its smallest form: that it works, not how fast."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from ducktape.mark.resource import cluster
+
+from producer.transport import transports
+from systest.testing import SystemTest
+
+SCRIPT = Path(__file__).with_name("bare.py")
+LIMIT_S = 120
+
+
+class BareInBriefTest(SystemTest):
+    """One round of some records."""
+
+    @cluster(num_nodes=1)
+    def test_one_round__of_every_producer__prints_each_figure_with_its_ratio(self) -> None:
+        broker = self.start_broker(1)
+        servers = ["--bootstrap-server", broker.bootstrap_servers()]
+        command = [sys.executable, str(SCRIPT), *servers, "--rounds", "1", "--records", "20000"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        assert ended.returncode == 0, ended.stderr
+        _, *lines = ended.stdout.splitlines()
+        of_sync, of_ours = 4, 6 * len(transports())
+        assert len(lines) == of_sync + of_ours, ended.stdout
+        ratios = [line.partition("x  ")[0].split()[-1] for line in lines[of_sync:]]
+        assert all(float(ratio) > 0 for ratio in ratios), ended.stdout
