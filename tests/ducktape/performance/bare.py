@@ -7,7 +7,7 @@ The speed table records and verifies every record, which costs the caller of eac
 and so brings their ratios nearer to 1. Here nothing is stamped and nothing is read back: a fresh process for each
 producer in each round, interleaved in an order that chance decides; 10,000 records in flight, a future or an
 `on_delivery` each, the oldest awaited while the window is full; then one record at a time with linger.ms=0, timed by
-its caller.
+its caller. What asyncio's own loop costs shows beside uvloop's, with the transport that is taken by default.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from producer import AIOProducer
 from producer.transport import transports
 from systest.metrics.interval import median_interval
+from systest.worker.loops import Loop, new_loop
 
 IN_FLIGHT = 10_000
 BATCH = 1_000
@@ -46,7 +47,7 @@ CASES = SINGLE, BULK, ONE_AT_A_TIME = ("a future per record", "produce_batch of 
 PLAY_LIMIT_S = 120
 
 Figures = dict[str, float]
-"""`rate_per_s` and `cpu_us` a record, or `p50_us` and `p99_us`."""
+"""`rate_per_s` and `cpu_us` a record; or `p50_us` and `p99_us` of a record, `call_us` the median of its call alone."""
 
 
 def _measured(send: Callable[[int], None], records: int) -> Figures:
@@ -64,9 +65,12 @@ def _cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _quantiles(took_ns: list[int]) -> Figures:
-    counted = statistics.quantiles(took_ns[len(took_ns) // WARM_UP_SHARE :], n=100)
-    return {"p50_us": counted[49] / 1e3, "p99_us": counted[98] / 1e3}
+def _times_of(called_ns: list[tuple[int, int, int]]) -> Figures:
+    """Of single records: when each was called, when the call was over, when its report was there."""
+    measured = called_ns[len(called_ns) // WARM_UP_SHARE :]
+    counted = statistics.quantiles([end - begin for begin, _, end in measured], n=100)
+    call_us = statistics.median(called - begin for begin, called, _ in measured) / 1e3
+    return {"p50_us": counted[49] / 1e3, "p99_us": counted[98] / 1e3, "call_us": call_us}
 
 
 def sync(case: str, conf: dict[str, Any], topic: str, records: int) -> Figures:
@@ -90,19 +94,21 @@ def sync(case: str, conf: dict[str, Any], topic: str, records: int) -> Figures:
 
     if case != ONE_AT_A_TIME:
         return _measured(send, records)
-    took_ns = []
+    times_ns = []
     for number in range(SINGLES):
         began_ns, before = time.perf_counter_ns(), told
         producer.produce(topic, VALUES[0], on_delivery=partial(on_delivery, number))
+        called_ns = time.perf_counter_ns()
         while told == before:
             producer.poll(0.1)
-        took_ns.append(time.perf_counter_ns() - began_ns)
-    return _quantiles(took_ns)
+        times_ns.append((began_ns, called_ns, time.perf_counter_ns()))
+    return _times_of(times_ns)
 
 
-def asynchronous(transport: str, case: str, conf: dict[str, Any], topic: str, records: int) -> Figures:
+def asynchronous(
+    transport: str, loop: asyncio.AbstractEventLoop, case: str, conf: dict[str, Any], topic: str, records: int
+) -> Figures:
     """This project's AIOProducer over one of its transports."""
-    loop = asyncio.new_event_loop()
 
     async def make() -> AIOProducer:
         return AIOProducer(conf, transport=transport)
@@ -125,17 +131,19 @@ def asynchronous(transport: str, case: str, conf: dict[str, Any], topic: str, re
             window.append(await producer.produce_batch(topic, [{"value": value} for value in VALUES]))
         await producer.flush()
 
-    async def one_at_a_time() -> list[int]:
-        took_ns = []
+    async def one_at_a_time() -> list[tuple[int, int, int]]:
+        times_ns = []
         for _ in range(SINGLES):
             began_ns = time.perf_counter_ns()
-            await (await producer.produce(topic, VALUES[0]))
-            took_ns.append(time.perf_counter_ns() - began_ns)
-        return took_ns
+            delivery = await producer.produce(topic, VALUES[0])
+            called_ns = time.perf_counter_ns()
+            await delivery
+            times_ns.append((began_ns, called_ns, time.perf_counter_ns()))
+        return times_ns
 
     producer = loop.run_until_complete(make())
     if case == ONE_AT_A_TIME:
-        figures = _quantiles(loop.run_until_complete(one_at_a_time()))
+        figures = _times_of(loop.run_until_complete(one_at_a_time()))
     else:
         send = singles if case == SINGLE else batches
         figures = _measured(lambda count: loop.run_until_complete(send(count)), records)
@@ -149,7 +157,8 @@ def play(producer: str, case: str, servers: str, topic: str, records: int) -> Fi
     conf = {**SETTINGS, "bootstrap.servers": servers, "linger.ms": 0 if case == ONE_AT_A_TIME else 1}
     if producer == SYNC:
         return sync(case, conf, topic, records)
-    return asynchronous(producer, case, conf, topic, records)
+    transport, _, loop = producer.partition("/")
+    return asynchronous(transport, new_loop(Loop(loop or "asyncio")), case, conf, topic, records)
 
 
 def compare(servers: str, rounds: int, records: int) -> list[str]:
@@ -157,7 +166,8 @@ def compare(servers: str, rounds: int, records: int) -> list[str]:
     topic = f"bare-{random.randrange(1 << 32):08x}"
     admin = AdminClient({"bootstrap.servers": servers})
     admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result()
-    plays = [(SYNC, SINGLE), (SYNC, ONE_AT_A_TIME), *itertools.product(transports(), CASES)]
+    ours = [transports()[0], f"{transports()[0]}/uvloop", *transports()[1:]]
+    plays = [(SYNC, SINGLE), (SYNC, ONE_AT_A_TIME), *itertools.product(ours, CASES)]
     played: dict[tuple[str, str], list[Figures]] = {each: [] for each in plays}
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
@@ -165,7 +175,7 @@ def compare(servers: str, rounds: int, records: int) -> list[str]:
             command = [sys.executable, __file__, "--play", producer, case, servers, topic, str(records)]
             output = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=PLAY_LIMIT_S).stdout
             played[producer, case].append(json.loads(output))
-    lines = [f"{'':24}{'':10}{'figure':>12}{'median':>14}{'ratio':>8}  95 % interval"]
+    lines = [f"{'':24}{'':17}{'figure':>12}{'median':>14}{'ratio':>8}  95 % interval"]
     for producer, case in plays:
         base = played[SYNC, ONE_AT_A_TIME if case == ONE_AT_A_TIME else SINGLE]
         for name in played[producer, case][0]:
@@ -173,7 +183,7 @@ def compare(servers: str, rounds: int, records: int) -> list[str]:
             ratios = [value / figures[name] for value, figures in zip(values, base, strict=True)]
             interval = median_interval(ratios)
             sure = "too few rounds" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
-            line = f"{case:24}{producer:10}{name:>12}{statistics.median(values):>14,.2f}"
+            line = f"{case:24}{producer:17}{name:>12}{statistics.median(values):>14,.2f}"
             lines.append(line if producer == SYNC else f"{line}{statistics.median(ratios):>7.2f}x  {sure}")
     admin.delete_topics([topic])[topic].result()
     return lines

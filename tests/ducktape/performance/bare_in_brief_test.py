@@ -26,7 +26,7 @@ class BareInBriefTest(SystemTest):
         ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
         assert ended.returncode == 0, ended.stderr
         _, *lines = ended.stdout.splitlines()
-        of_sync, of_ours = 4, 6 * len(transports())
+        of_sync, of_ours = 5, 7 * (len(transports()) + 1)  # and one on uvloop
         assert len(lines) == of_sync + of_ours, ended.stdout
         ratios = [line.partition("x  ")[0].split()[-1] for line in lines[of_sync:]]
         assert all(float(ratio) > 0 for ratio in ratios), ended.stdout
