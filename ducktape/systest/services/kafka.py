@@ -42,6 +42,7 @@ from systest.services.process import NodeProcess, free_ports, node_address, node
 _START_LIMIT_S = 60.0
 _CLEAN_STOP_LIMIT_S = 30.0
 _WARM_UP_LIMIT_S = 30.0
+_ADMIN_LIMIT_S = 60.0
 _POLL_S = 0.05
 _PORT_ATTEMPTS = 3
 _TAIL_LINES = 25
@@ -250,6 +251,23 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
             raise BrokerNotReady(
                 f"no transaction coordinator after {_WARM_UP_LIMIT_S:.0f} s: {error.args[0].str()}"
             ) from error
+
+    def limit_producers(self, bytes_per_s: int) -> None:
+        """Slows every client down that produces more, from now on; Kafka calls it a quota. Raises BrokerError."""
+        member = next(member for member in self._members if member.state is _State.RUNNING)
+        account = member.node.account
+        distribution = self._distributions[account.hostname]
+        command = [
+            *("env", *(f"{name}={value}" for name, value in distribution.environment().items())),
+            *distribution.java_command(performance=False),
+            *("kafka.admin.ConfigCommand", "--bootstrap-server", self.bootstrap_servers()),
+            *("--entity-type", "clients", "--entity-default"),
+            *("--alter", "--add-config", f"producer_byte_rate={bytes_per_s}"),
+        ]
+        try:
+            account.ssh_output(shlex.join(command), timeout_sec=_ADMIN_LIMIT_S)
+        except RemoteCommandError as error:
+            raise BrokerError(f"{self.who_am_i()} took no quota: {error}") from error
 
     # The whole cluster
 
