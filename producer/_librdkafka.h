@@ -130,6 +130,7 @@ typedef struct rd_kafka_metadata {
 } rd_kafka_metadata_t;
 
 typedef void rd_kafka_throttle_cb_t(rd_kafka_t *rk, const char *broker, int32_t broker_id, int throttle_ms, void *opaque);
+typedef void rd_kafka_token_refresh_cb_t(rd_kafka_t *rk, const char *config, void *opaque);
 
 /* FUNCTION(result, name, parameters) for each. */
 #define LIBRDKAFKA_FUNCTIONS(FUNCTION) \
@@ -143,6 +144,7 @@ typedef void rd_kafka_throttle_cb_t(rd_kafka_t *rk, const char *broker, int32_t 
     FUNCTION(void, rd_kafka_conf_set_events, (rd_kafka_conf_t *conf, int events)) \
     FUNCTION(void, rd_kafka_conf_set_opaque, (rd_kafka_conf_t *conf, void *opaque)) \
     FUNCTION(void, rd_kafka_conf_set_throttle_cb, (rd_kafka_conf_t *conf, rd_kafka_throttle_cb_t *throttle_cb)) \
+    FUNCTION(void, rd_kafka_conf_set_oauthbearer_token_refresh_cb, (rd_kafka_conf_t *conf, rd_kafka_token_refresh_cb_t *token_refresh_cb)) \
     FUNCTION(rd_kafka_t *, rd_kafka_new, (int type, rd_kafka_conf_t *conf, char *errstr, size_t size)) \
     FUNCTION(void, rd_kafka_destroy, (rd_kafka_t *rk)) \
     FUNCTION(const char *, rd_kafka_name, (const rd_kafka_t *rk)) \

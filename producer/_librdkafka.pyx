@@ -21,7 +21,7 @@ from cpython.object cimport PyObject_Call
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport int32_t, int64_t, uint64_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset, strdup
 from posix.unistd cimport getpid
 
@@ -113,6 +113,7 @@ cdef extern from "_librdkafka.h" nogil:
         int32_t orig_broker_id
         char *orig_broker_name
     ctypedef void rd_kafka_throttle_cb_t(rd_kafka_t *, const char *, int32_t, int, void *) noexcept with gil
+    ctypedef void rd_kafka_token_refresh_cb_t(rd_kafka_t *, const char *, void *) noexcept nogil
 
     int RD_KAFKA_PRODUCER, RD_KAFKA_CONF_OK
     int RD_KAFKA_RESP_ERR__QUEUE_FULL, RD_KAFKA_RESP_ERR__INVALID_ARG
@@ -131,6 +132,8 @@ cdef extern from "_librdkafka.h" nogil:
     void rd_kafka_conf_set_events(rd_kafka_conf_t *conf, int events)
     void rd_kafka_conf_set_opaque(rd_kafka_conf_t *conf, void *opaque)
     void rd_kafka_conf_set_throttle_cb(rd_kafka_conf_t *conf, rd_kafka_throttle_cb_t *throttle_cb)
+    void rd_kafka_conf_set_oauthbearer_token_refresh_cb(
+        rd_kafka_conf_t *conf, rd_kafka_token_refresh_cb_t *token_refresh_cb)
     rd_kafka_t *rd_kafka_new(int type, rd_kafka_conf_t *conf, char *errstr, size_t size)
     void rd_kafka_destroy(rd_kafka_t *rk)
     const char *rd_kafka_name(const rd_kafka_t *rk)
@@ -591,6 +594,10 @@ cdef void _throttled(rd_kafka_t *rk, const char *broker, int32_t broker_id, int 
     (<object>opaque)(ThrottleEvent(broker.decode(errors="replace"), broker_id, throttle_ms / 1000))
 
 
+cdef void _token_is_asked_for_by_event(rd_kafka_t *rk, const char *config, void *opaque) noexcept nogil:
+    pass
+
+
 @cython.no_gc_clear
 cdef class Client:
     """One librdkafka client. It ends with its last reference, on whatever thread drops that; dropping may take a while.
@@ -645,6 +652,8 @@ cdef class Client:
                 events |= RD_KAFKA_EVENT_STATS
             if token_cb is not None:
                 events |= RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH
+                # Else it takes it that nobody has tokens for it, and with some settings gets its own.
+                rd_kafka_conf_set_oauthbearer_token_refresh_cb(conf, &_token_is_asked_for_by_event)
             if logger is not None:
                 events |= RD_KAFKA_EVENT_LOG
                 self._set(conf, "log.queue", "true")
@@ -916,7 +925,7 @@ cdef class Client:
                     rd_kafka_name(self._rk).decode(errors="replace"),
                     text.decode(errors="replace"),
                 )
-        elif kind == RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH:
+        elif kind == RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH and self._token_cb is not None:
             text = rd_kafka_event_config_string(self._event)
             self._token_cb("" if text == NULL else text.decode())
         return 0
@@ -1004,15 +1013,22 @@ cdef class Client:
     def set_token(self, str token, int64_t lifetime_ms, str principal, extensions):
         """Use this OAuth token until `lifetime_ms` after the epoch. ValueError if librdkafka refuses it."""
         cdef char errstr[ERROR_SIZE]
-        cdef const char *native[64]
-        encoded = [text.encode() for pair in extensions.items() for text in pair]
-        if len(encoded) > 64:
-            raise ValueError("oauth_cb returned more than 32 extensions.")
-        for index in range(len(encoded)):
-            native[index] = encoded[index]
-        if rd_kafka_oauthbearer_set_token(
-            self._rk, token.encode(), lifetime_ms, principal.encode(), native, len(encoded), errstr, sizeof(errstr)
-        ):
+        cdef rd_kafka_resp_err_t err
+        cdef Py_ssize_t index
+        encoded = [str(text).encode() for pair in extensions.items() for text in pair]
+        cdef Py_ssize_t count = len(encoded)
+        cdef const char **native = <const char **>calloc(count + 1, sizeof(const char *))
+        if native == NULL:
+            raise MemoryError
+        try:
+            for index in range(count):
+                native[index] = encoded[index]
+            err = rd_kafka_oauthbearer_set_token(
+                self._rk, token.encode(), lifetime_ms, principal.encode(), native, count, errstr, sizeof(errstr)
+            )
+        finally:
+            free(native)
+        if err:
             raise ValueError(errstr.decode(errors="replace"))
 
     def set_token_failure(self, str reason):

@@ -79,10 +79,12 @@ class LoopLogger:
 def client_conf(
     conf: Mapping[str, Any], loop: asyncio.AbstractEventLoop, on_fatal: Callable[[KafkaError], None]
 ) -> ClientConf:
-    """Copy `conf` for the transport. Raises TypeError for a callback that cannot be called."""
+    """Copy `conf` for the transport. Raises TypeError for a callback that can't be called, or topics' settings that are
+    no mapping.
+    """
     if not isinstance(conf, Mapping):
         raise TypeError(f"conf must be a mapping of librdkafka's settings, not {type(conf).__name__}.")
-    copied = dict(conf)
+    copied = _flat(conf)
     calls = LoopCalls(loop)
     for name in (*EVENT_CALLBACKS, "oauth_cb", "on_delivery"):
         if copied.get(name) is None:
@@ -101,6 +103,19 @@ def client_conf(
     if "logger" in copied:
         copied["logger"] = LoopLogger(calls, copied["logger"])
     return ClientConf(copied, on_delivery, only_failures, serves_events)
+
+
+def _flat(conf: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy in which topics' settings stand among the others, and win, as in confluent-kafka."""
+    copied = dict(conf)
+    topics = copied.pop("default.topic.config", None)
+    if not isinstance(topics, Mapping | None):
+        raise TypeError(f"default.topic.config must be a mapping of settings, not {type(topics).__name__}.")
+    copied.update(topics or {})
+    for name in ("debug", "plugin.library.paths"):  # whose None confluent-kafka takes for a word
+        if name in copied and copied[name] is None:
+            del copied[name]
+    return copied
 
 
 def _on_error(

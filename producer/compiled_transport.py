@@ -17,14 +17,15 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, SupportsFloat
 
 from producer._librdkafka import Client
 from producer._librdkafka import FastLane as CompiledFastLane
+from producer.binding import native_settings, oauth_cb_for
 from producer.callbacks import SERVE_BUDGET_S, CallbackManager
-from producer.client_conf import EVENT_CALLBACKS, ClientConf
+from producer.client_conf import ClientConf
 from producer.errors import ProducerClosedError
 from producer.message_batch import MessageBatch, Record
 from producer.threads import DaemonThreads
@@ -54,7 +55,7 @@ class CompiledTransport:
         self._callbacks = callbacks
         self._unsettled = unsettled
         self._on_progress = on_progress
-        self._oauth_cb: Callable[[str], Any] | None = conf.get("oauth_cb")
+        self._oauth_cb = oauth_cb_for(conf)
         self._token_tasks: set[asyncio.Task[None]] = set()
         self.polls = 0
         self.poll_s = 0.0
@@ -65,7 +66,7 @@ class CompiledTransport:
         self._wake = _WakeUp()
         try:
             self._client = Client(
-                _settings(conf),
+                native_settings(conf),
                 self._wake.write_fd,
                 conf["error_cb"],
                 conf.get("stats_cb"),
@@ -233,16 +234,6 @@ class _WakeUp:
             os.close(fd)
 
 
-def _settings(conf: Mapping[str, Any]) -> dict[str, str | None]:
-    """librdkafka's own settings as strings, those first that others depend on."""
-    flat = {**conf, **(conf.get("default.topic.config") or {})}
-    for name in (*EVENT_CALLBACKS, "oauth_cb", "logger", "default.topic.config"):
-        flat.pop(name, None)
-    first = [name for name in ("debug", "plugin.library.paths") if name in flat]
-    ordered = {name: flat[name] for name in (*first, *flat)}
-    return {str(name): None if value is None else str(value) for name, value in ordered.items()}
-
-
 def _checked_token(answer: Any) -> tuple[str, int, str, dict[str, str]]:
     """What oauth_cb returned: token, end of its life in milliseconds since the epoch, principal, extensions."""
     if isinstance(answer, tuple) and 2 <= len(answer) <= 4:
@@ -251,11 +242,11 @@ def _checked_token(answer: Any) -> tuple[str, int, str, dict[str, str]]:
         extensions = answer[3] if len(answer) > 3 else {}
         if (
             isinstance(token, str)
-            and isinstance(expiry_s, (int, float))
+            and isinstance(expiry_s, SupportsFloat)
             and isinstance(principal, str)
             and isinstance(extensions, dict)
         ):
-            return token, int(expiry_s * 1000), principal, extensions
+            return token, int(float(expiry_s) * 1000), principal, extensions
     raise TypeError(
         "oauth_cb must return (token, expiry in seconds since the epoch[, principal[, extensions]]), not "
         f"{type(answer).__name__}."
