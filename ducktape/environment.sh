@@ -6,7 +6,7 @@ say() { echo "$*" >&2; }
 
 # The first Python that is new enough: $PYTHON, or one by its usual names.
 find_python() {
-    for name in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python3.10 python; do
+    for name in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11 python3.10 python; do
         [ -n "$name" ] || continue
         if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
             command -v "$name"
@@ -59,12 +59,19 @@ state() {
 
 pip_install() { "$python" -m pip install --quiet --disable-pip-version-check "$@" >&2; }
 
-# ducktape pins a psutil so old that it has no wheel for Pythons of today. Where that can't be compiled, `node` brings a
-# newer one, and ducktape gets all else that it asks for.
-install_without_compiler() {
+# ducktape pins some of what it needs to versions so old that they have no wheel for newer Pythons: those of these that
+# can't be compiled here.
+pins_in_the_way() {
+    can_compile || echo psutil
+    # It takes more than a compiler: CMake, and the sources of other libraries.
+    "$python" -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || echo pyzmq
+}
+
+# Gives ducktape all that it asks for, but newer versions of $2, a pattern.
+install_past_pins() {
     pip_install --no-deps "$(sed -n 's/^ *\(ducktape *[<>=].*\)/\1/p' setup.cfg)" || return 1
     "$python" -c 'import importlib.metadata; print(*importlib.metadata.requires("ducktape"), sep="\n")' |
-        grep -v -e '^psutil' -e 'extra ==' >.venv/required-by-ducktape
+        sed -E -e '/extra ==/d' -e "s/^($2)[<>=~!].*/\1/" >.venv/required-by-ducktape
     pip_install --no-warn-conflicts --requirement .venv/required-by-ducktape \
         --editable ".[$(echo "$1" | sed 's/systest/node/')]"
 }
@@ -84,11 +91,12 @@ environment() {
     rm -f .venv/installed-*
     can_compile || apt_install gcc libc6-dev python3-dev || :
     say "Installing what this needs into .venv (Python $("$python" -V | cut -d' ' -f2))..."
-    if can_compile; then
+    pins=$(pins_in_the_way | paste -sd ' ' -)
+    if [ -z "$pins" ]; then
         pip_install --editable ".[$1]"
     else
-        say "Nothing can be compiled here, so ducktape runs with a newer psutil than the one that it pins."
-        install_without_compiler "$1"
+        say "What ducktape pins can't be installed here, so it runs with newer versions of: $pins."
+        install_past_pins "$1" "$(echo "$pins" | tr ' ' '|')"
     fi || {
         say "The Python packages could not be installed; see above. Is the package index reachable?"
         exit 1

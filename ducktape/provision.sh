@@ -20,7 +20,7 @@ fail() {
 
 # The first Python that is new enough, and can make a virtual environment.
 find_python() {
-    for name in python3 python3.13 python3.12 python3.11 python3.10; do
+    for name in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do
         if "$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
             command -v "$name"
             return

@@ -198,6 +198,7 @@ def test_environment__after_a_change_of_what_is_built__is_made_anew(checkout: Pa
     assert state() != before
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="cibuildwheel itself runs on Python 3.11 or newer")
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_wheels__are_for_every_python_and_no_musl(machine: str) -> None:
     done = subprocess.run(
