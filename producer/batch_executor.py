@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from producer.callbacks import CallbackManager
+from producer.errors import ProducerClosedError
 from producer.message_batch import MessageBatch
 from producer.threads import DaemonThreads
 from producer.transport import Transport
@@ -76,11 +77,18 @@ class ProducerBatchExecutor:
             threads.shutdown()
 
     async def _run_in(self, executor: Executor | None, name: str, *args: Any, **kwargs: Any) -> Any:
-        call = partial(self.transport.run_blocking, name, *args, **kwargs)
+        call = partial(self._call, name, *args, **kwargs)
         self._callbacks.threads_serving += 1
         outcome = self._loop.run_in_executor(executor, call)
         outcome.add_done_callback(self._blocking_call_ended)
         return await outcome
+
+    def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """On its thread. Raises ProducerClosedError if the client has ended while the call waited for that."""
+        client = self.transport.client()
+        if client is None:
+            raise ProducerClosedError(f"The producer was closed before {name}() got a thread to run on.")
+        return getattr(client, name)(*args, **kwargs)
 
     def _blocking_call_ended(self, outcome: asyncio.Future[Any]) -> None:
         self._callbacks.threads_serving -= 1

@@ -4,7 +4,7 @@ librdkafka makes a file descriptor readable when there are events; the loop read
 number of records is in flight. Nothing waits in a thread, nothing looks in vain, and a report never waits for the
 interpreter's lock. What a record passes through is C (`producer._librdkafka`); here is what decides.
 
-Threads there are for calls that block (`run_blocking`), for a plain oauth_cb, and one at the end, which lets librdkafka
+Threads there are for calls that block, for a plain oauth_cb, and one at the end, which lets librdkafka
 go.
 """
 
@@ -26,7 +26,6 @@ from producer._librdkafka import FastLane as CompiledFastLane
 from producer.binding import native_settings, oauth_cb_for
 from producer.callbacks import SERVE_BUDGET_S, CallbackManager
 from producer.client_conf import ClientConf
-from producer.errors import ProducerClosedError
 from producer.message_batch import MessageBatch, Record
 from producer.threads import DaemonThreads
 
@@ -164,11 +163,8 @@ class CompiledTransport:
 
     # Blocking calls and the end
 
-    def run_blocking(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        client = getattr(self, "_client", None)
-        if client is None:
-            raise ProducerClosedError(f"The producer was closed before {name}() got a thread to run on.")
-        return getattr(client, name)(*args, **kwargs)
+    def client(self) -> Client | None:
+        return getattr(self, "_client", None)
 
     def abandon(self) -> None:
         self._abandoned = True

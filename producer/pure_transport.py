@@ -26,7 +26,6 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from producer.callbacks import SERVE_BUDGET_S, CallbackManager, StopServing
 from producer.client_conf import ClientConf, answering
-from producer.errors import ProducerClosedError
 from producer.forks import keep_from_children
 from producer.message_batch import MessageBatch, Record
 
@@ -268,14 +267,7 @@ class PureTransport:
 
     # Blocking calls and the end
 
-    def run_blocking(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        client = self.client()
-        if client is None:
-            raise ProducerClosedError(f"The producer was closed before {name}() got a thread to run on.")
-        return getattr(client, name)(*args, **kwargs)
-
     def client(self) -> Producer | None:
-        """The client, or None once it has ended."""
         return getattr(self, "_producer", None)
 
     def abandon(self) -> None:

@@ -50,10 +50,9 @@ class Transport(Protocol):
     def serve(self) -> None:
         """Serve the reports that are there, within a time budget; those beyond it in the next ticks."""
 
-    def run_blocking(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Call the client's blocking method `name`, on a worker thread. Reports still reach the loop.
-
-        Raises ProducerClosedError if the client has ended while the call waited for its thread.
+    def client(self) -> Any | None:
+        """Has the blocking methods of `confluent_kafka.Producer`, for worker threads; None once it has ended. Reports
+        still reach the loop meanwhile. Any thread.
         """
 
     def abandon(self) -> None:

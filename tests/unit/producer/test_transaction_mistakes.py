@@ -367,8 +367,8 @@ async def test_transaction__cancelled__ends_as_promised_and_the_next_one_works(
 
 def watch(producer: Any, name: str, reached: asyncio.Event | None, ends: list[str]) -> None:
     """Tells when the client's own call begins, holds it, and tells that a commit or an abort succeeded."""
-    transport = producer._executor.transport
-    call = transport.run_blocking
+    executor = producer._executor
+    call = executor._call
     loop = asyncio.get_running_loop()
 
     def run(asked: str, *args: Any, **kwargs: Any) -> Any:
@@ -380,7 +380,7 @@ def watch(producer: Any, name: str, reached: asyncio.Event | None, ends: list[st
             ends.append(name)
         return answer
 
-    transport.run_blocking = run
+    executor._call = run
 
 
 async def test_commit__cancelled_while_it_flushes__leaves_the_transaction_open(broker, producer) -> None:
