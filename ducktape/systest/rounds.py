@@ -28,6 +28,7 @@ from systest.services.broker import Broker, BrokerError, BrokerKind, Capability
 from systest.services.process import node_home, node_python
 from systest.services.worker import WorkerRun, WorkerService
 from systest.strategies import CONTROL, OURS, YARDSTICK
+from systest.transport import WHY_PURE
 from systest.worker.loops import Loop
 from systest.worker.protocol import Ready, Summary
 from systest.worker.spec import ProduceSpec, ReadSpec, Setting, Spec
@@ -158,7 +159,7 @@ class RoundPlayer:
     def why_pure(self) -> str | None:
         """Why this project's producer runs on its pure transport there if nobody says which; None if it doesn't."""
         account = self.accounts[0]
-        command = f"{shlex.quote(node_python(account))} -m systest.strategies.transports"
+        command = f"{shlex.quote(node_python(account))} -m systest.transport {WHY_PURE}"
         said: bytes = account.ssh_output(command, combine_stderr=False)
         return said.decode().strip() or None
 

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from producer import transport
+from producer.transport import TRANSPORT_VARIABLE
 from systest import strategies
-from systest.strategies.transports import why_pure, without_twin
+from systest.strategies.transports import without_twin
+from systest.transport import WHY_PURE, in_use, why_pure
 
 
 def test_strategies__compiled_transport_there__all_play() -> None:
@@ -36,29 +37,41 @@ def test_strategies__one_of_the_two__plays_as_the_user_has_it_and_nobody_is_aske
 
 
 @pytest.mark.parametrize(
-    ("chosen", "there", "said"),
+    ("asked_for", "not_built", "said"),
     [
-        ("compiled", ("compiled", "pure"), None),
-        ("pure", ("pure",), "transport is 'compiled'"),
-        ("pure", ("compiled", "pure"), "PRODUCER_TRANSPORT is 'pure'"),
+        (None, None, None),
+        (None, "It was not built: no compiler.", "It was not built: no compiler."),
+        ("compiled", None, None),
+        ("pure", None, "It was asked for by the environment: PRODUCER_TRANSPORT=pure."),
+        (
+            "pure",
+            "It was not built: no compiler.",
+            "It was asked for by the environment: PRODUCER_TRANSPORT=pure.",
+        ),
     ],
 )
 def test_why_pure__is_the_producers_own_reason_or_that_somebody_asked_for_it(
-    chosen: str, there: tuple[str, ...], said: str | None, monkeypatch: pytest.MonkeyPatch
+    asked_for: str | None, not_built: str | None, said: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def choose(requested: str | None) -> str:
-        if requested not in (None, *there):
-            raise ValueError(f"transport is {requested!r}; this installation has: pure.")
-        return requested or chosen
+    monkeypatch.setattr("systest.transport.why_not_compiled", lambda: not_built)
+    monkeypatch.setattr("producer.transport.why_not_compiled", lambda: not_built)
+    monkeypatch.delenv(TRANSPORT_VARIABLE, raising=False)
+    if asked_for is not None:
+        monkeypatch.setenv(TRANSPORT_VARIABLE, asked_for)
+    assert why_pure() == said
+    assert in_use() == ("compiled" if said is None else f"pure; i{said[1:]}")
 
-    monkeypatch.setattr("systest.strategies.transports.choose_transport", choose)
-    monkeypatch.setenv(transport.TRANSPORT_VARIABLE, "pure")
-    why = why_pure()
-    assert why is None if said is None else said in (why or "")
+
+def test_why_pure__one_was_asked_for_that_can_not_run_here__is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(TRANSPORT_VARIABLE, "nonsense")
+    with pytest.raises(ValueError, match="PRODUCER_TRANSPORT is 'nonsense'"):
+        why_pure()
 
 
 def test_module__run_on_a_node__says_what_why_pure_says() -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "systest.strategies.transports"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "systest.transport", WHY_PURE], capture_output=True, text=True, timeout=60
     )
     assert (ended.returncode, ended.stdout.strip()) == (0, why_pure() or "")
