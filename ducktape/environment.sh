@@ -37,15 +37,7 @@ make_venv() {
     exit 1
 }
 
-# Whether a C extension can be compiled: what it takes is tried.
-can_compile() {
-    {
-        compiler=$("$python" -c 'import os, sysconfig; print(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")')
-        headers=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
-        # shellcheck disable=SC2086 # it may have arguments
-        echo '#include <Python.h>' | $compiler "-I$headers" -x c -c -o /dev/null -
-    } >/dev/null 2>&1
-}
+can_compile() { sh ducktape/provision.sh can-compile "$python"; }
 
 # What .venv depends on, as one number: its place, and all that decides what is installed and compiled.
 state() {

@@ -5,11 +5,12 @@
 #   provision.sh compiler         likewise what compiles the producer's faster transport; does without where it can't
 #   provision.sh harness PACKAGE  as the user that tests run as: installs PACKAGE[node], a wheel or packed sources, into
 #                                 ~/.systest/venv, and fetches Kafka, so that a run needs no network
+#   provision.sh can-compile PYTHON  exit status 0 if a C extension can be compiled for it
 #
 # On failure the last line on stderr says in one sentence what to do.
 set -eu
 
-usage="usage: provision.sh system | compiler | harness PACKAGE"
+usage="usage: provision.sh system | compiler | harness PACKAGE | can-compile PYTHON"
 
 say() { echo "$*" >&2; }
 
@@ -146,5 +147,6 @@ case "${1:-} $#" in
 "system 1") system ;;
 "compiler 1") compiler ;;
 "harness 2") harness "$2" ;;
+"can-compile 2") can_compile "$2" ;;
 *) fail "$usage" ;;
 esac

@@ -10,7 +10,7 @@ from pathlib import Path
 
 _NAME = "kafka-producer-systest"
 _PACKAGES = ("producer", "ducktape/systest")
-_FILES = ("setup.cfg", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
+_FILES = ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 _NOT_SOURCES = ("__pycache__", "_not_built.txt", "_librdkafka.c")
 
 

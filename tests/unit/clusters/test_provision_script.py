@@ -41,7 +41,7 @@ def test_arguments__that_it_does_not_know__are_answered_with_its_usage(
 ) -> None:
     done = run(tmp_path, "/usr/bin:/bin", *arguments)
     assert done.returncode == 1
-    assert done.stderr == "usage: provision.sh system | compiler | harness PACKAGE\n"
+    assert done.stderr == "usage: provision.sh system | compiler | harness PACKAGE | can-compile PYTHON\n"
 
 
 def test_wheel__that_is_not_there__is_named(tmp_path: Path) -> None:

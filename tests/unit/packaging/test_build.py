@@ -174,7 +174,8 @@ def test_sdist__has_the_module_s_sources_and_nothing_built(checkout: Path) -> No
     "changed", ["producer/_librdkafka.pyx", "producer/planted.h", "setup.py", "setup.cfg"]
 )
 def test_environment__after_a_change_of_what_is_built__is_made_anew(checkout: Path, changed: str) -> None:
-    shutil.copy(ROOT / "ducktape/environment.sh", checkout / "ducktape")
+    for script in ("environment.sh", "provision.sh"):
+        shutil.copy(ROOT / "ducktape" / script, checkout / "ducktape")
 
     def state(**changes: str) -> str:
         command = ["sh", "-c", "set -eu; . ducktape/environment.sh; state >state; cat state"]
