@@ -21,14 +21,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ducktape.command_line import main as ducktape
 from ducktape.command_line.parse_args import create_ducktape_parser
 
 from systest import comparison, reports, scaling, speed
 from systest.cli import disk
 from systest.cli.runner import Runner
-from systest.clusters.place import Opened, Place, PlaceUnavailable, place_named
+from systest.clusters.place import Opened, Place, PlaceUnavailable
+from systest.clusters.places import place_named
 from systest.distribution import DistributionUnavailable, ensure
 from systest.gates import load_gates
 from systest.options import RunOptions, broker_kind
@@ -37,6 +37,7 @@ from systest.services.broker import BrokerError, BrokerKind
 from systest.services.external import ExternalKafka
 from systest.strategies import JAVA, java
 from systest.workloads.workload import FORMS
+from systest.yaml_file import NotYaml, read_yaml
 
 MAIN_JOB = "tests/ducktape/performance/comparison_test.py"
 
@@ -227,12 +228,9 @@ def _check_files(rest: argparse.Namespace) -> None:
 
 def _check_suite(suite: Path) -> None:
     try:
-        content = yaml.safe_load(suite.read_text("utf-8"))
-    except yaml.MarkedYAMLError as error:
-        where = "" if error.problem_mark is None else f" in line {error.problem_mark.line + 1}"
-        raise ValueError(f"the suite {suite} is not YAML{where}: {error.problem}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"the suite {suite} can't be read: {error}") from error
+        content = read_yaml(suite)
+    except NotYaml as error:
+        raise ValueError(f"the suite {error}") from error
     match content:
         case dict():
             return

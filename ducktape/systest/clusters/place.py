@@ -1,4 +1,4 @@
-"""Places: where a run's nodes come from, by the name that `--cluster` takes.
+"""Places: where a run's nodes come from. `systest.clusters.places` has them by name.
 
 A place is opened around a run and yields what ducktape is to be told. What it made for the run, such as namespaces
 or containers, goes when it is left, and also when the runner is killed.
@@ -7,7 +7,6 @@ or containers, goes when it is left, and also when the runner is killed.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -114,45 +113,3 @@ class SshAccounts(Place):
         yield Opened(
             ("--cluster", SSH_CLUSTER, "--cluster-file", str(self.file)), tuple(survey.notes_on(nodes, where))
         )
-
-
-def place_named(where: str, nodes: int | None = None) -> Place:
-    """The place that a user named.
-
-    Args:
-        where: local, netns, vagrant, a JSON file, or a cluster class.
-        nodes: how many, None for as many as there usually are.
-
-    Raises ValueError with one sentence if there is no such place, or it can't have so many nodes.
-    """
-    if nodes is not None and not 1 <= nodes <= NODES_MAX:
-        raise ValueError(f"a cluster can't have {nodes} nodes; choose --nodes from 1 to {NODES_MAX}")
-    if where == "local":
-        return LocalNodes(nodes)
-    if where == "netns":
-        from systest.clusters.netns import NetnsNodes
-
-        return NetnsNodes() if nodes is None else NetnsNodes(nodes)
-    place = _place_with_nodes(where)
-    if nodes is not None:
-        raise ValueError(f"{where} has nodes of its own; leave out --nodes")
-    return place
-
-
-def _place_with_nodes(where: str) -> Place:
-    """One that makes none for a run. Raises ValueError if there is no such place."""
-    if where == "vagrant":
-        from systest.clusters.vagrant import VagrantMachines
-
-        return VagrantMachines()
-    if Path(where).is_file():
-        return SshAccounts(Path(where))
-    module, _, name = where.rpartition(".")
-    try:
-        getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"unknown cluster {where!r} ({error}); choose local, netns, docker, vagrant, a JSON file of ssh accounts, "
-            "or a class such as my.module.MyCluster"
-        ) from error
-    return ClusterClass(where)

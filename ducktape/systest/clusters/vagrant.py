@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import paramiko
-import yaml
 
 from systest.clusters.place import Opened, Place, PlaceUnavailable, Say, SshAccounts
+from systest.yaml_file import NotYaml, read_yaml
 
 DIRECTORY = Path("vagrant")
 CLUSTER_FILE = DIRECTORY / "cluster.json"
@@ -88,11 +88,9 @@ def settings(directory: Path) -> dict[str, object]:
         if not file.exists():
             continue
         try:
-            content = yaml.safe_load(file.read_text("utf-8"))
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            where = "" if mark is None else f" in line {mark.line + 1}"
-            raise PlaceUnavailable(f"{file} is not YAML{where}; write lines like `count: 3`") from error
+            content = read_yaml(file)
+        except NotYaml as error:
+            raise PlaceUnavailable(f"{error}; write lines like `count: 3`") from error
         match content:
             case dict():
                 merged |= content

@@ -30,6 +30,7 @@ from systest.choices import unknown
 from systest.metrics import METRICS, Better, Metric
 from systest.metrics.verdict import Bound
 from systest.workloads.workload import workload_named
+from systest.yaml_file import NotYaml, read_yaml
 
 _METRICS: Mapping[str, Metric] = {metric.path: metric for metric in METRICS}
 _BOUNDS = ("at_least", "at_most")
@@ -118,15 +119,9 @@ def load_gates(path: Path) -> tuple[Gate, ...]:
         GatesError: it can't be read, or not all of it can be understood.
     """
     try:
-        content = yaml.load(path.read_text("utf-8"), _Loader)
-    except yaml.MarkedYAMLError as error:
-        where = "" if error.problem_mark is None else f" in line {error.problem_mark.line + 1}"
-        raise GatesError(f"the gates {path} are not YAML{where}: {error.problem}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise GatesError(f"the gates {path} can't be read: {error}") from error
-    except (TypeError, ValueError) as error:
-        # It is YAML, and yet no value: a sequence as a key, the 30th of February.
-        raise GatesError(f"the gates {path} hold what is no value: {error}") from error
+        content = read_yaml(path, _Loader)
+    except NotYaml as error:
+        raise GatesError(f"the file of gates {error}") from error
     if not isinstance(content, dict) or not content:
         raise GatesError(f"the gates {path} name none; write `name: {{{', '.join(_NEEDED)}, at_least}}`")
     gates = []

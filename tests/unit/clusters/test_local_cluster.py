@@ -16,7 +16,8 @@ import pytest
 from ducktape.cluster.remoteaccount import RemoteCommandError
 
 from systest.clusters.local import LocalCluster
-from systest.clusters.place import LOCAL_CLUSTER, place_named
+from systest.clusters.place import LOCAL_CLUSTER
+from systest.clusters.places import place_named
 from systest.services.process import NodeProcess, free_ports, node_address
 
 GONE_LIMIT_S = 10.0
