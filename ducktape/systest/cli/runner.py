@@ -31,6 +31,10 @@ class Runner(TestRunner):  # type: ignore[misc]  # ducktape has no types
     """Takes the place of ducktape's."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
+        # A server that forks, which is Python 3.14's default, would outlive a run that is killed, and its forks know
+        # nothing of this process: neither its handlers nor what it has imported.
+        if multiprocessing.get_start_method() == "forkserver":
+            multiprocessing.set_start_method("fork", force=True)
         super().__init__(*arguments, **named)
         self.receiver: Receiver = _Receiver(self.receiver, self._look)
         # A script's background jobs ignore it, and so would the tests, which end by it.
