@@ -185,6 +185,36 @@ async def test_error_cb__broker_away__hears_what_confluents_producer_says(make) 
     assert ours.str().partition(" (after")[0] == theirs.str().partition(" (after")[0]
 
 
+class Lines:
+    """A logger that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[Any, ...]] = []
+
+    def log(self, *line: Any) -> None:
+        self.lines.append(line)
+
+    def refusal(self) -> tuple[Any, ...] | None:
+        """The line on a refused connection, without the client's number and without times."""
+        for level, form, facility, name, text in self.lines:
+            if facility == "FAIL":
+                return level, form, name.partition("#")[0], text.partition(" (after")[0]
+        return None
+
+
+async def test_logger__broker_away__hears_what_confluents_producer_logs(make) -> None:
+    ours, theirs = Lines(), Lines()
+    make({**NOBODY, "log_level": 6, "logger": ours})
+    reference = Producer({**NOBODY, "log_level": 6}, logger=theirs)
+
+    def both_refused() -> bool:
+        reference.poll(0)
+        return ours.refusal() is not None and theirs.refusal() is not None
+
+    await until(both_refused, "nobody was told that the connection was refused")
+    assert ours.refusal() == theirs.refusal()
+
+
 async def test_error_cb__fatal_error__hears_its_cause_and_the_producer_has_failed(broker, make) -> None:
     told: list[KafkaError] = []
     producer = make({"enable.idempotence": True, "enable.gapless.guarantee": True, "error_cb": told.append})
