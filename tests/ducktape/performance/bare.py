@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import os
 import random
 import resource
 import statistics
@@ -31,7 +32,7 @@ import confluent_kafka
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from producer import AIOProducer
-from producer.transport import transports
+from producer.transport import transports, why_not_compiled
 from systest.metrics.interval import median_interval
 from systest.worker.loops import Loop, new_loop
 
@@ -42,7 +43,7 @@ WARM_UP_SHARE = 10
 PARTITIONS = 6
 VALUES = [b"%030d" % number for number in range(BATCH)]
 SETTINGS = {"acks": "all", "enable.idempotence": True, "compression.type": "lz4", "batch.size": 1_000_000}
-SYNC = "sync"
+SYNC, FLOOR = "sync", "events alone"
 CASES = SINGLE, BULK, ONE_AT_A_TIME = ("a future per record", "produce_batch of 1,000", "one at a time")
 PLAY_LIMIT_S = 120
 
@@ -152,11 +153,61 @@ def asynchronous(
     return figures
 
 
+def floor(conf: dict[str, Any], topic: str) -> Figures:
+    """One record at a time by the compiled transport's way to librdkafka, with no producer around it: what asyncio and
+    a file descriptor cost any design.
+    """
+    from producer._librdkafka import Client
+
+    loop, wake_fd = asyncio.new_event_loop(), os.eventfd(0, os.EFD_NONBLOCK)
+    client = Client({name: _setting(value) for name, value in conf.items()}, wake_fd, print)
+    reports = _Reports()
+
+    def woken() -> None:
+        os.read(wake_fd, 8)
+        client.drain(reports)
+
+    async def run() -> list[tuple[int, int, int]]:
+        times_ns = []
+        for _ in range(SINGLES):
+            began_ns = time.perf_counter_ns()
+            delivery = loop.create_future()
+            client.submit(topic, -1, ({"value": VALUES[0], "key": None, "callback": delivery},), True, print)
+            called_ns = time.perf_counter_ns()
+            await delivery
+            times_ns.append((began_ns, called_ns, time.perf_counter_ns()))
+        return times_ns
+
+    loop.add_reader(wake_fd, woken)
+    client.drain(reports)
+    figures = _times_of(loop.run_until_complete(run()))
+    client.keep_silent()
+    loop.close()
+    os.close(wake_fd)
+    return figures
+
+
+class _Reports:
+    """What `Client.drain` asks of a CallbackManager, which has nothing to do here."""
+
+    settled = 0
+    look_mask = (1 << 40) - 1
+
+    def look(self, message: object) -> None:
+        """Never, with such a mask."""
+
+
+def _setting(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def play(producer: str, case: str, servers: str, topic: str, records: int) -> Figures:
     """One producer at one case, in this process."""
     conf = {**SETTINGS, "bootstrap.servers": servers, "linger.ms": 0 if case == ONE_AT_A_TIME else 1}
     if producer == SYNC:
         return sync(case, conf, topic, records)
+    if producer == FLOOR:
+        return floor(conf, topic)
     transport, _, loop = producer.partition("/")
     return asynchronous(transport, new_loop(Loop(loop or "asyncio")), case, conf, topic, records)
 
@@ -168,6 +219,8 @@ def compare(servers: str, rounds: int, records: int) -> list[str]:
     admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result()
     ours = [transports()[0], f"{transports()[0]}/uvloop", *transports()[1:]]
     plays = [(SYNC, SINGLE), (SYNC, ONE_AT_A_TIME), *itertools.product(ours, CASES)]
+    if why_not_compiled() is None:
+        plays.append((FLOOR, ONE_AT_A_TIME))
     played: dict[tuple[str, str], list[Figures]] = {each: [] for each in plays}
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
