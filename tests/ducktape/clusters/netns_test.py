@@ -38,7 +38,7 @@ class NetnsTest(Test):  # type: ignore[misc]  # ducktape has no types
             node = node_of(worker)
             killed_s = time.time()
             for process in run.processes_on(node):
-                if victims == "everything" or process.name() == "sshd":
+                if victims == "everything" or process.name().startswith("sshd"):
                     with contextlib.suppress(psutil.NoSuchProcess):
                         process.kill()
             said = run.end()

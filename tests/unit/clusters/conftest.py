@@ -91,7 +91,7 @@ class Sshd:
         serving = []
         for each in self.process.children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
-                if each.name() == "sshd":
+                if each.name().startswith("sshd"):  # from OpenSSH 9.8 on they are sshd-session
                     serving.append(each)
         return serving
 
