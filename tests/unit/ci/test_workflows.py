@@ -20,7 +20,7 @@ from systest.nightly import STEPS
 ROOT = Path(__file__).parents[3]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
 LIMIT_S = 120.0
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PINNED = re.compile(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 
@@ -132,6 +132,8 @@ def test_ci__runs_every_python_that_the_package_is_for() -> None:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", "utf-8")
     assert setup["options"]["python_requires"] == f">={PYTHONS[0]}"
+    named = re.findall(r"Python :: (3\.\d+)", setup["metadata"]["classifiers"])
+    assert named == list(PYTHONS)
 
 
 def test_ci__tests_with_the_compiled_transport_and_without__and_falls_back_in_neither() -> None:
