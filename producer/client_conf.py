@@ -80,7 +80,7 @@ def client_conf(
     conf: Mapping[str, Any], loop: asyncio.AbstractEventLoop, on_fatal: Callable[[KafkaError], None]
 ) -> ClientConf:
     """Copy `conf` for the transport. Raises TypeError for a callback that can't be called, or topics' settings that are
-    no mapping.
+    no mapping, ValueError for what is neither true nor false and should be.
     """
     if not isinstance(conf, Mapping):
         raise TypeError(f"conf must be a mapping of librdkafka's settings, not {type(conf).__name__}.")
@@ -95,7 +95,7 @@ def client_conf(
         copied.pop("logger", None)
     serves_events = any(name in copied for name in (*EVENT_CALLBACKS, "oauth_cb", "logger"))
     on_delivery = copied.pop("on_delivery", None)
-    only_failures = str(copied.pop("delivery.report.only.error", False)).lower() in ("true", "1", "t")
+    only_failures = _is_true("delivery.report.only.error", copied.pop("delivery.report.only.error", False))
     copied["error_cb"] = calls.wrap("error_cb", partial(_on_error, on_fatal, copied.get("error_cb")))
     for name in ("stats_cb", "throttle_cb"):
         if name in copied:
@@ -116,6 +116,16 @@ def _flat(conf: Mapping[str, Any]) -> dict[str, Any]:
         if name in copied and copied[name] is None:
             del copied[name]
     return copied
+
+
+def _is_true(name: str, value: Any) -> bool:
+    """As librdkafka reads it."""
+    match str(value).lower():
+        case "true" | "t" | "1":
+            return True
+        case "false" | "f" | "0" | "none":
+            return False
+    raise ValueError(f"{name} must be true or false, not {value!r}.")
 
 
 def _on_error(

@@ -114,6 +114,29 @@ async def test_default_topic_config__no_mapping__is_a_clear_type_error(transport
         AIOProducer({**NOBODY, "default.topic.config": wrong}, transport=transport)
 
 
+@pytest.mark.parametrize("wrong", ["perhaps", 2, ""])
+async def test_only_failures_reported__neither_true_nor_false__is_a_clear_value_error(
+    transport, wrong: Any
+) -> None:
+    with pytest.raises(ValueError, match=r"delivery\.report\.only\.error must be true or false, not"):
+        AIOProducer({**NOBODY, "delivery.report.only.error": wrong}, transport=transport)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(True, 0), ("true", 0), ("1", 0), (False, 1), ("F", 1), (None, 1)]
+)
+async def test_only_failures_reported__as_librdkafka_reads_it__successes_are_told_or_not(
+    make, value: Any, told: int
+) -> None:
+    heard: list[Any] = []
+    producer = make(
+        {"delivery.report.only.error": value, "on_delivery": lambda *report: heard.append(report)}
+    )
+    await producer.send_and_wait("t", b"1")
+    await producer.flush(LIMIT_S)
+    assert len(heard) == told
+
+
 async def test_default_topic_config__callback_in_it__is_called(broker, make) -> None:
     told: list[int] = []
     topics = {"on_delivery": lambda error, message: told.append(message.offset())}
