@@ -277,6 +277,8 @@ class CallbackManager:
         self._caught: deque[tuple[Carried, KafkaError | None, Any]] = deque()
         self._due: deque[tuple[OnDelivery, KafkaError | None, Any, tuple[FlushMark, ...]]] = deque()
         self._deadline_s = float("inf")
+        self.stop: type[StopServing] | StopServing = StopServing
+        """What is raised to stop the serving."""
         self.marks: tuple[FlushMark, ...] = ()
         """The waiting flushes, which new records must remember."""
         self._pool: CallbackPool = deque()
@@ -402,7 +404,7 @@ class CallbackManager:
     def keep_budget(self, now_s: float) -> None:
         """Raise StopServing when the time of this serving is spent."""
         if now_s > self._deadline_s:
-            raise StopServing
+            raise self.stop
 
     def settle_caught(self) -> bool:
         """Settle the reports that other threads caught; whether there was any."""

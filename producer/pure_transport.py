@@ -43,6 +43,8 @@ IDLE_LOOK_S = 5.0
 """How often, with nothing in flight, events that nobody asked for are served, so that they cannot pile up."""
 EVENTS_WAIT_S = 0.05
 """With nothing in flight and callbacks for events configured: after so long the thread waits for events."""
+_STOP = StopServing()
+"""One for all, since confluent-kafka never gives back its reference to what a callback raised (2.16)."""
 
 
 class PureTransport:
@@ -71,6 +73,7 @@ class PureTransport:
         if "oauth_cb" in conf:
             conf["oauth_cb"] = answering(conf["oauth_cb"])
         callbacks.on_caught = self._caught
+        callbacks.stop = _STOP
         self._error_cb: Callable[[KafkaError], None] = conf["error_cb"]
         """Told of fatal errors by hand: poll() raises those instead of calling it."""
         self._producer = Producer(conf)
@@ -164,7 +167,8 @@ class PureTransport:
             try:
                 if self._unsettled() or not caught:
                     self._poll_here()
-            except StopServing:
+            except StopServing as stop:
+                _forget_trace(stop)
                 more = True
             except KafkaException as fatal:
                 self._error_cb(fatal.args[0])
@@ -234,7 +238,7 @@ class PureTransport:
         if threading.get_ident() != self._thread.ident:
             self._tell_loop(self.serve)
         elif self._unsettled() > 1:
-            raise StopServing
+            raise self._callbacks.stop
 
     def _tell_loop(self, call: Callable[..., None], *args: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
@@ -252,7 +256,7 @@ class PureTransport:
     def _wait_for_report(self) -> None:
         """Wait until one of several outstanding reports was caught, or there is nothing left to wait for."""
         served = 0
-        with contextlib.suppress(StopServing):
+        try:
             while served or self._unsettled() or self._serves_events:
                 if self._stopping or self._loop.is_closed():
                     return
@@ -264,6 +268,8 @@ class PureTransport:
                 if served:
                     # Only now: until its report has returned, a record takes its room in the queue.
                     self._tell_loop(self.serve)
+        except StopServing as stop:
+            _forget_trace(stop)
 
     # Blocking calls and the end
 
@@ -295,3 +301,8 @@ class PureTransport:
             self._idle_look.cancel()
         if not self._stopped.done():
             self._stopped.set_result(None)
+
+
+def _forget_trace(stop: StopServing) -> None:
+    """Else what its trace can see would never go."""
+    stop.with_traceback(None)

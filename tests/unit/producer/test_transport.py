@@ -297,3 +297,28 @@ async def test_oauth_cb__plain_and_raising__is_told_to_the_loops_handler_or_to_l
     if producer.transport != PURE:
         assert "no token today" in str(raised[0]["exception"])
         assert any(error.code() == KafkaError._AUTHENTICATION for error in told)
+
+
+@pytest.mark.parametrize("many", [2, 3000])
+async def test_references__serving_stopped_in_the_middle_of_reports__keeps_no_producer(
+    broker, transport, many: int
+) -> None:
+    """confluent-kafka keeps the exception that stops its poll(), and that would keep what its trace can see."""
+    async with AIOProducer({"bootstrap.servers": broker.address}, transport=transport) as producer:
+        for _ in range(5):
+            for _ in range(many):
+                producer.produce_nowait("t", b"1")
+            await producer.flush()
+        callbacks = weakref.ref(producer._callbacks)
+    del producer
+    await until_gone(callbacks)
+
+
+async def until_gone(ref: weakref.ref[Any]) -> None:
+    """What ends last may be a thread of the producer's, or a call of the loop."""
+    for _ in range(100):
+        gc.collect()
+        if ref() is None:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("it is kept")
