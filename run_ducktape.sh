@@ -3,8 +3,11 @@
 set -eu
 cd -- "$(dirname -- "$0")"
 . ducktape/environment.sh
-environment systest
 case "${1:-}" in
-    nightly) exec "$python" -m systest "$@" ;;
+    safety) environment systest,dev ;;
+    *) environment systest ;;
+esac
+case "${1:-}" in
+    nightly | safety) exec "$python" -m systest "$@" ;;
     *) exec "$python" -m systest run "$@" ;;
 esac

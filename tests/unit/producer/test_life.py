@@ -19,7 +19,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 from producer import AIOProducer, ProducerClosedError, WrongLoopError
 from producer.lifecycle import NEXT_STATES, LifeCycle, State
-from producer.transport import transports
+from producer.transport import COMPILED, transports
+from systest.safety.meter import Meter
 
 
 async def test_flush__time_is_up__returns_the_number_outstanding(broker, make) -> None:
@@ -403,6 +404,29 @@ def test_loops__one_producer_each_in_many_threads__all_deliver(broker, transport
     for thread in threads:
         thread.join(30)
     assert sorted(delivered) == list(range(4000))
+
+
+@pytest.mark.filterwarnings("ignore:AIOProducer dropped:ResourceWarning")
+def test_producers__made_and_closed_or_dropped_by_the_hundred__leave_nothing(broker, transport) -> None:
+    async def make_and_end(count: int) -> None:
+        for number in range(count):
+            producer = AIOProducer({"bootstrap.servers": broker.address, "linger.ms": 0}, transport=transport)
+            future = await producer.produce("t", b"1")
+            if number % 2:
+                await producer.close()
+            else:
+                del producer
+                await future
+
+    total = 1000 if transport == COMPILED else 250  # the other waits for its thread at each end
+    meter = Meter()
+    asyncio.run(make_and_end(100))
+    before = meter.sample(100, 100)
+    asyncio.run(make_and_end(total - 100))
+    after = meter.sample(total, total)
+    assert after.own_objects == before.own_objects
+    assert after.objects - before.objects < 90, "less than one for each"
+    assert (after.threads, after.descriptors) == (before.threads, before.descriptors)
 
 
 @pytest.mark.parametrize(
