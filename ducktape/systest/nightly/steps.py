@@ -40,6 +40,9 @@ STEPS: tuple[Step, ...] = (
     Step("configurations", f"{_RUN} tests/ducktape/delivery/configurations_test.py", 30),
     Step("netns", f"{_RUN} --cluster netns --nodes 5 {_ON_NODES}", 45, may_lack=True),
     Step("docker", f"{_RUN} --cluster docker --nodes 5 {_ON_NODES}", 45, may_lack=True),
+    Step("soak", "./run_ducktape.sh safety soak", 15),
+    Step("sanitizer", "./run_ducktape.sh safety sanitizer", 20),
+    Step("allocator", "./run_ducktape.sh safety allocator", 15),
     Step("clusters", f"{_RUN} tests/ducktape/clusters", 60),
     Step("speed", f"{_RUN} tests/ducktape/performance/speed_test.py", 60),
 )

@@ -17,10 +17,10 @@ from systest.safety.scenes import RECORD_BYTES_MAX, SCENES, TOPIC, PlannedError,
 
 OUTCOME_S_MAX = 60.0
 """How long a record of a producer that was dropped may wait for its outcome."""
-_TOLD_S_MAX, _LOOK_S = 2.0, 0.002
 OPEN_MAX = 5000
 """Futures that are kept before they are waited for and counted."""
 
+_TOLD_S_MAX, _LOOK_S = 2.0, 0.002
 _LENGTHS = (500, 5_000, 20_000, 60_000, 120_000)
 _SCENES, _WEIGHTS = tuple(SCENES), tuple(SCENES.values())
 
@@ -70,9 +70,8 @@ async def _lives(plot: Plot) -> Stage | None:
             await _transactions(plot)
         else:
             await _life(plot)
-    if (
-        plot.transport == COMPILED and plot.chance.random() < 0.5
-    ):  # confluent-kafka keeps what nobody polls for
+    # Not over the pure transport: confluent-kafka keeps the callbacks of records that nobody polls for.
+    if plot.transport == COMPILED and plot.chance.random() < 0.5:
         return await _left_to_its_loop(plot)
     return None
 

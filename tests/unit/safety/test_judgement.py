@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from systest.safety.judgement import BOUNDS, Finding, Sample, judge, slope
+from systest.safety.judgement import BOUNDS, Finding, Sample, bounds_of, judge, slope
 
 RECORDS_A_ROUND = 1_250_000
 FLAT: dict[str, Any] = {
@@ -89,6 +89,17 @@ def test_growth__beyond_the_allowance_of_its_figure_alone__is_a_leak(
 ) -> None:
     found = judge(samples(**{figure: lambda number: FLAT[figure] + number * RECORDS_A_ROUND * a_record}))
     assert grown(found) == ([figure] if is_leak else [])
+
+
+def test_growth__over_the_pure_transport__may_be_what_confluent_kafka_leaves_and_no_more() -> None:
+    errors_kept = samples(objects=lambda number: 25_000 + 1500 * number)
+    assert grown(judge(errors_kept)) == ["objects"]
+    assert grown(judge(errors_kept, bounds_of("pure"))) == []
+    own_kept = samples(own_objects=lambda number: 58 + 15 * number)
+    assert grown(judge(own_kept, bounds_of("pure"))) == ["own_objects"]
+    assert grown(judge(samples(objects=lambda number: 25_000 + 40_000 * number), bounds_of("pure"))) == [
+        "objects"
+    ]
 
 
 def test_growth__in_a_short_soak__is_judged_by_what_a_figure_varies_by_on_its_own() -> None:

@@ -72,6 +72,38 @@ def test_reports__of_a_sanitizer__make_a_clean_run_a_bad_one(tmp_path: Path) -> 
     assert "heap-use-after-free" in found.words
 
 
+LEAK = """
+==7==ERROR: LeakSanitizer: detected memory leaks
+
+Direct leak of 40 byte(s) in 1 object(s) allocated from:
+    #0 0x7f in __interceptor_malloc
+    #1 0x7f in PyMem_RawMalloc
+{}
+SUMMARY: AddressSanitizer: 40 byte(s) leaked in 1 allocation(s).
+"""
+OWN_LEAK = """
+Indirect leak of 8 byte(s) in 1 object(s) allocated from:
+    #0 0x7f in __interceptor_realloc
+    #1 0x7f in __pyx_f_8producer_11_librdkafka_6Client__messages_for
+"""
+
+
+@pytest.mark.parametrize(
+    ("report", "beginning"),
+    [
+        (LEAK.format(""), ""),
+        (LEAK.format(OWN_LEAK), "Indirect leak of 8"),
+        ("==7==ERROR: AddressSanitizer: SEGV", "==7==ERROR: AddressSanitizer"),
+        ("==7==ERROR: AddressSanitizer: SEGV" + LEAK.format(""), "==7==ERROR: AddressSanitizer"),
+        ("it.c:3:1: runtime error: signed integer overflow", "it.c:3:1: runtime error"),
+    ],
+)
+def test_report__of_anything_but_another_s_leak__counts(report: str, beginning: str) -> None:
+    found = sanitizer.finding_in(report).strip()
+    assert found.startswith(beginning)
+    assert bool(found) == bool(beginning)
+
+
 def test_session__its_report__is_one_that_the_night_reads(tmp_path: Path, capsys: Fails) -> None:
     assert end_session(tmp_path, "soak", [Check("a", True, "yes")]) == 0
     assert end_session(tmp_path, "soak", [Check("a", True, "yes"), Check("b", False, "no")]) == 1

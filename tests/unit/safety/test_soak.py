@@ -29,7 +29,7 @@ def run(command: list[str], results: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def tests_in(results: Path) -> dict[str, str]:
+def statuses_in(results: Path) -> dict[str, str]:
     """The status of each check in the report, which is in a directory of the run's own."""
     [report] = results.glob("*-safety-soak/report.json")
     found: list[dict[str, Any]] = json.loads(report.read_text("utf-8"))["results"]
@@ -51,8 +51,8 @@ def test_soak__as_it_is__is_safe_and_leaves_its_report(tmp_path: Path, transport
     assert ended.stderr == ""
     assert f"over the {transport} transport, seed 1" in ended.stdout.splitlines()[0]
     assert ended.stdout.splitlines()[-2].startswith("Safe: each of ")
-    assert {"outcomes", "objects", "threads", "descriptors"} <= set(tests_in(tmp_path))
-    assert set(tests_in(tmp_path).values()) == {"PASS"}
+    assert {"outcomes", "objects", "threads", "descriptors"} <= set(statuses_in(tmp_path))
+    assert set(statuses_in(tmp_path).values()) == {"PASS"}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,20 @@ def test_soak__with_a_planted_defect__is_not_safe_and_names_it(
     ended = run(with_planted(planted), tmp_path)
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert ended.stdout.splitlines()[-2].startswith("NOT SAFE: ")
-    assert {name for name, status in tests_in(tmp_path).items() if status == "FAIL"} >= figures
+    assert {name for name, status in statuses_in(tmp_path).items() if status == "FAIL"} >= figures
+
+
+def test_soak__a_round_that_hangs__ends_with_the_stacks_of_all_threads(tmp_path: Path) -> None:
+    hangs_at_once = """
+        from systest.safety import soak
+        soak._ROUND_S_MAX = 0.01
+        """
+    ended = run([*with_planted(hangs_at_once), "--records", "4000000"], tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == (
+        "systest safety: round 1 did not end within 0.01 s; see the stacks above"
+    )
+    assert "in _lives" in ended.stderr or "in work" in ended.stderr
 
 
 @pytest.mark.parametrize(
