@@ -9,6 +9,7 @@ import time
 from collections import Counter
 
 import psutil
+from confluent_kafka import KafkaError
 
 from systest.safety.judgement import Sample
 
@@ -17,6 +18,7 @@ _QUIET_S_MAX = 30.0
 _LOOK_S = 0.02
 _MIB = 1 << 20
 _OWN = "producer."
+_ERROR = f"{KafkaError.__module__}.{KafkaError.__qualname__}"
 
 
 class _MallocInformation(ctypes.Structure):
@@ -62,6 +64,7 @@ class Meter:
             heap_mib=self._heap_mib(),
             blocks=sys.getallocatedblocks() or None,
             objects=types.total(),
+            objects_but_errors=types.total() - types[_ERROR],
             own_objects=sum(number for name, number in types.items() if name.startswith(_OWN)),
             none_references=sys.getrefcount(None),
             threads=self._process.num_threads(),

@@ -14,6 +14,7 @@ _HEADERS = {
     "heap_mib": "C heap MiB",
     "blocks": "blocks",
     "objects": "objects",
+    "objects_but_errors": "but errors",
     "own_objects": "producer's",
     "none_references": "None refs",
     "threads": "threads",
@@ -34,8 +35,9 @@ def row(sample: Sample) -> str:
 
 def growth_rows(findings: Sequence[Finding]) -> list[str]:
     """Below the samples: by how much each figure grew per million records, and by how much it might."""
-    growths = [_figure(each.growth) for each in findings]
-    allowed = [_figure(each.bound.allowed) for each in findings]
+    judged = {each.bound.figure: each for each in findings}
+    growths = [_figure(judged[name].growth) if name in judged else "" for name in _HEADERS]
+    allowed = [_figure(judged[name].bound.allowed) if name in judged else "" for name in _HEADERS]
     return [
         "Per million records, over the second half:",
         _line(["", "", "grew", *growths]),
