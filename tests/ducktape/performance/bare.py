@@ -33,7 +33,6 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from producer import AIOProducer
 from producer.transport import transports, why_not_compiled
-from systest.metrics.interval import median_interval
 from systest.worker.loops import Loop, new_loop
 
 IN_FLIGHT = 10_000
@@ -214,6 +213,10 @@ def play(producer: str, case: str, servers: str, topic: str, records: int) -> Fi
 
 def compare(servers: str, rounds: int, records: int) -> list[str]:
     """A line for each figure of each of this project's transports, and of the synchronous producer."""
+    from systest.metrics.interval import (
+        median_interval,
+    )  # numpy, whose threads are to stay out of a producer's process
+
     topic = f"bare-{random.randrange(1 << 32):08x}"
     admin = AdminClient({"bootstrap.servers": servers})
     admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result()
