@@ -239,10 +239,10 @@ class ProducerBatchManager:
         self.executor.transport.expect_reports()
         return taken
 
-    def hand_over_alone(self, topic: str, record: Record) -> bool:
+    def hand_over_alone(self, topic: str, partition: int, record: Record, bulk: bool) -> bool:
         """Hand over a record that nothing is ahead of (`is_idle`); whether it was taken."""
         self._granted += 1
-        self._sealed.append(create_message_batch(topic, (record,)))
+        self._sealed.append(create_message_batch(topic, (record,), partition, bulk))
         self._handed_over += self.executor.execute(self._sealed)
         self.executor.transport.expect_reports()
         return not self._sealed

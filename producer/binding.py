@@ -11,11 +11,8 @@ from typing import Any
 
 import confluent_kafka
 
-from producer.client_conf import EVENT_CALLBACKS
+from producer.client_conf import EVENT_CALLBACKS, FIRST, PLUGINS
 
-_PLUGINS = "plugin.library.paths"
-_FIRST = ("debug", _PLUGINS)
-"""Settings that others depend on."""
 _AWS = ("sasl.oauthbearer.metadata.authentication.type", "aws_iam")
 _OIDC = ("sasl.oauthbearer.method", "oidc")
 
@@ -25,13 +22,13 @@ def native_settings(conf: Mapping[str, Any]) -> dict[str, str | None]:
     settings: dict[str, Any] = {
         "client.software.name": "confluent-kafka-python",
         "client.software.version": f"{confluent_kafka.version()}-rdkafka-{confluent_kafka.libversion()[0]}",
-        **{name: conf[name] for name in _FIRST if name in conf},
+        **{name: conf[name] for name in FIRST if name in conf},
         **conf,
     }
     for name in (*EVENT_CALLBACKS, "oauth_cb", "logger"):
         settings.pop(name, None)
-    if _PLUGINS in settings:  # some wheels bring plugins, which go by their names alone
-        settings[_PLUGINS] = confluent_kafka._resolve_plugins(settings[_PLUGINS])
+    if PLUGINS in settings:  # some wheels bring plugins, which go by their names alone
+        settings[PLUGINS] = confluent_kafka._resolve_plugins(settings[PLUGINS])
     return {str(name): None if value is None else str(value) for name, value in settings.items()}
 
 

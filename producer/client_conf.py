@@ -20,6 +20,9 @@ from confluent_kafka import KafkaError
 
 from producer.callbacks import OnDelivery
 
+PLUGINS = "plugin.library.paths"
+FIRST = ("debug", PLUGINS)
+"""Settings that others depend on."""
 EVENT_CALLBACKS = ("error_cb", "stats_cb", "throttle_cb")
 
 
@@ -112,7 +115,7 @@ def _flat(conf: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(topics, Mapping | None):
         raise TypeError(f"default.topic.config must be a mapping of settings, not {type(topics).__name__}.")
     copied.update(topics or {})
-    for name in ("debug", "plugin.library.paths"):  # whose None confluent-kafka takes for a word
+    for name in FIRST:  # whose None confluent-kafka takes for a word
         if name in copied and copied[name] is None:
             del copied[name]
     return copied

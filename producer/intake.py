@@ -50,15 +50,12 @@ class Intake:
 
     def produce_at_once(self, topic: str, value: bytes, key: bytes | None) -> asyncio.Future[Message] | None:
         """Hand over a plain record that nothing is ahead of, past the buffer; None where it must go the long way."""
-        manager = self._manager
-        if not manager.is_idle() or self._callbacks.marks or self._default_on_delivery is not None:
+        if not self._manager.is_idle():
             return None
         self._access.require_may_produce(self._transactions)
-        future: asyncio.Future[Message] = self._callbacks.future_type(loop=self._access.loop)
-        record: Record = {"value": value, "key": key, "callback": future}
-        if not manager.hand_over_alone(arguments.checked_topic(topic), record):
-            self._timeouts.mark_activity()
-        return future
+        record: Record = {"value": value, "key": key}
+        topic = arguments.checked_topic(topic)
+        return self._leave_at_once(topic, PARTITIONER, record, True, self._default_on_delivery)
 
     async def produce(
         self,
@@ -191,24 +188,37 @@ class Intake:
         self, topic: str, partition: int, record: Record, bulk: bool, on_delivery: OnDelivery | None
     ) -> asyncio.Future[Any]:
         """Put a checked record into the buffer, now that there is room for it."""
+        future = self._future_of(record, on_delivery)
+        self._manager.add(topic, partition, record, bulk)
+        return future
+
+    def _leave_at_once(
+        self, topic: str, partition: int, record: Record, bulk: bool, on_delivery: OnDelivery | None
+    ) -> asyncio.Future[Any]:
+        """Hand over a checked record that nothing is ahead of, past the buffer."""
+        future = self._future_of(record, on_delivery)
+        if not self._manager.hand_over_alone(topic, partition, record, bulk):
+            self._timeouts.mark_activity()
+        return future
+
+    def _future_of(self, record: Record, on_delivery: OnDelivery | None) -> asyncio.Future[Any]:
+        """A new future, which the record tells of its report."""
         future = self._callbacks.future_type(loop=self._access.loop)
         record["callback"] = self._callbacks.callback_for(future, on_delivery)
-        self._manager.add(topic, partition, record, bulk)
         return future
 
     def _enter_now(
         self, topic: str, partition: int, record: Record, bulk: bool, on_delivery: OnDelivery | None
     ) -> asyncio.Future[Any]:
-        was_idle = self._manager.is_idle()
+        if self._manager.is_idle():
+            return self._leave_at_once(topic, partition, record, bulk, on_delivery)
         future = self._enter(topic, partition, record, bulk, on_delivery)
-        self._after_entry(was_idle)
+        self._after_entry()
         return future
 
-    def _after_entry(self, at_once: bool = False) -> None:
+    def _after_entry(self) -> None:
         """Records entered the buffer: see to it that they leave."""
         manager = self._manager
-        if at_once and manager.hand_over():
-            return
         self._timeouts.mark_activity()
         if manager.burst_is_full():
             manager.flush_buffer()
