@@ -110,7 +110,7 @@ class AIOProducer:
             kind.make, prepared, loop, callbacks, manager.unsettled, manager.make_progress
         )
         self._executor = manager.executor = ProducerBatchExecutor(
-            loop, callbacks, make_transport, max_workers, executor
+            loop, callbacks, make_transport, max_workers, executor, prepared.gets_producer_id
         )
         self._timeouts = BufferTimeoutManager(loop, manager.hand_over, buffer_timeout)
         manager.on_left_over = self._timeouts.try_again
@@ -585,6 +585,7 @@ class AIOProducer:
         finally:
             self._timeouts.stop()
             self._executor.stop_threads()
+            await self._executor.stop_seeking()
             stopping = asyncio.ensure_future(self._executor.transport.stop())
             await asyncio.wait([stopping], timeout=STOP_S_MAX)
             self._life.move(State.CLOSED)

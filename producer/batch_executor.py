@@ -7,6 +7,7 @@ own. It decides nothing about when: the batch manager and the buffer timeout do.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -16,13 +17,14 @@ from typing import Any
 from producer.callbacks import CallbackManager
 from producer.errors import ProducerClosedError
 from producer.message_batch import MessageBatch
+from producer.producer_id import ProducerIdSeeker
 from producer.threads import DaemonThreads
 from producer.transport import Transport
 
 
 class ProducerBatchExecutor:
     """Hands batches to `transport`; blocking calls go to `executor`, or to `max_workers` threads made when
-    first needed.
+    first needed. With `gets_producer_id` the first batch has the producer's id looked for.
     """
 
     def __init__(
@@ -32,12 +34,15 @@ class ProducerBatchExecutor:
         make_transport: Callable[[], Transport],
         max_workers: int,
         executor: Executor | None,
+        gets_producer_id: bool,
     ) -> None:
         self._loop = loop
         self._callbacks = callbacks
         self.transport = make_transport()
         self._given_executor = executor
         self._own_threads = DaemonThreads(max_workers) if executor is None else None
+        self._gets_producer_id = gets_producer_id
+        self._id_seeker: ProducerIdSeeker | None = None
         self.batches = 0
         self.records = 0
         self.queue_full = 0
@@ -48,6 +53,9 @@ class ProducerBatchExecutor:
         Returns the number of records taken.
         """
         records_before = self.records
+        if self._gets_producer_id and batches:
+            self._gets_producer_id = False
+            self._seek_producer_id(batches[0].topic)
         while batches:
             batch = batches.popleft()
             taken = self.transport.submit(batch)
@@ -58,6 +66,10 @@ class ProducerBatchExecutor:
                 batches.appendleft(batch.rest(taken))
                 break
         return self.records - records_before
+
+    def _seek_producer_id(self, topic: str) -> None:
+        with contextlib.suppress(RuntimeError):  # no thread at the interpreter's end: the timer will do
+            self._id_seeker = ProducerIdSeeker(self.transport.client, topic)
 
     async def run_blocking(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Call a blocking method of the client off the loop.
@@ -75,6 +87,11 @@ class ProducerBatchExecutor:
             return await self._run_in(threads, name, *args, **kwargs)
         finally:
             threads.shutdown()
+
+    async def stop_seeking(self) -> None:
+        """End the search for a producer id, which uses the client."""
+        if self._id_seeker is not None:
+            await self._id_seeker.stop()
 
     async def _run_in(self, executor: Executor | None, name: str, *args: Any, **kwargs: Any) -> Any:
         call = partial(self._call, name, *args, **kwargs)

@@ -34,6 +34,8 @@ class ClientConf:
     on_delivery: OnDelivery | None
     only_failures: bool
     serves_events: bool
+    gets_producer_id: bool
+    """Whether librdkafka asks for a producer id by itself, and sends nothing before it has one."""
 
 
 class LoopCalls:
@@ -105,7 +107,8 @@ def client_conf(
             copied[name] = calls.wrap(name, copied[name])
     if "logger" in copied:
         copied["logger"] = LoopLogger(calls, copied["logger"])
-    return ClientConf(copied, on_delivery, only_failures, serves_events)
+    gets_producer_id = _reads_true(copied.get("enable.idempotence")) and not copied.get("transactional.id")
+    return ClientConf(copied, on_delivery, only_failures, serves_events, gets_producer_id)
 
 
 def _flat(conf: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,12 +126,16 @@ def _flat(conf: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_true(name: str, value: Any) -> bool:
     """As librdkafka reads it."""
-    match str(value).lower():
-        case "true" | "t" | "1":
-            return True
-        case "false" | "f" | "0" | "none":
-            return False
+    if _reads_true(value):
+        return True
+    if str(value).lower() in ("false", "f", "0", "none"):
+        return False
     raise ValueError(f"{name} must be true or false, not {value!r}.")
+
+
+def _reads_true(value: Any) -> bool:
+    """Whether librdkafka takes it for true."""
+    return str(value).lower() in ("true", "t", "1")
 
 
 def _on_error(

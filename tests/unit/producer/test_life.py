@@ -445,7 +445,9 @@ def test_interpreter__ends_without_close__does_not_hang(broker, transport, endin
         import asyncio, gc, time
         from producer import AIOProducer
         async def work():
-            producer = AIOProducer({{"bootstrap.servers": "{reached}", "log_level": 0}})
+            producer = AIOProducer(
+                {{"bootstrap.servers": "{reached}", "log_level": 0, "enable.idempotence": True}}
+            )
             for number in range(10):
                 await producer.produce("t", b"1")
             task = asyncio.ensure_future(producer.list_topics())
@@ -476,7 +478,8 @@ def test_interpreter__producers_threads__never_import(broker, transport) -> None
                 print(threading.current_thread().name, "imports", arguments[0])
         async def work():
             sys.addaudithook(audit)
-            async with AIOProducer({{"bootstrap.servers": "{broker.address}"}}) as producer:
+            conf = {{"bootstrap.servers": "{broker.address}", "enable.idempotence": True}}
+            async with AIOProducer(conf) as producer:
                 await (await producer.produce("t", b"1"))
                 await producer.list_topics()
                 await producer.purge()
@@ -498,7 +501,8 @@ def test_fork__child_uses_and_drops_the_producer__clear_error_and_no_hang(broker
         from producer import AIOProducer, WrongLoopError
         loop = asyncio.new_event_loop()
         async def make():
-            producer = AIOProducer({{"bootstrap.servers": "{broker.address}"}})
+            conf = {{"bootstrap.servers": "{broker.address}", "enable.idempotence": True}}
+            producer = AIOProducer(conf)
             return producer, await producer.produce("t", b"1")
         producer, future = loop.run_until_complete(make())
         child = os.fork()
