@@ -7,7 +7,8 @@ The speed table records and verifies every record, which costs the caller of eac
 and so brings their ratios nearer to 1. Here nothing is stamped and nothing is read back: a fresh process for each
 producer in each round, interleaved in an order that chance decides; 10,000 records in flight, a future or an
 `on_delivery` each, the oldest awaited while the window is full; then one record at a time with linger.ms=0, timed by
-its caller. What asyncio's own loop costs shows beside uvloop's, with the transport that is taken by default.
+its caller; then new producers, one after the other, each timed until its first record is acknowledged. What asyncio's
+own loop costs shows beside uvloop's, with the transport that is taken by default.
 """
 
 from __future__ import annotations
@@ -38,16 +39,26 @@ from systest.worker.loops import Loop, new_loop
 IN_FLIGHT = 10_000
 BATCH = 1_000
 SINGLES = 3_000
+NEW_PRODUCERS = 7
 WARM_UP_SHARE = 10
 PARTITIONS = 6
 VALUES = [b"%030d" % number for number in range(BATCH)]
 SETTINGS = {"acks": "all", "enable.idempotence": True, "compression.type": "lz4", "batch.size": 1_000_000}
 SYNC, FLOOR = "sync", "events alone"
-CASES = SINGLE, BULK, ONE_AT_A_TIME = ("a future per record", "produce_batch of 1,000", "one at a time")
+CASES = SINGLE, BULK, ONE_AT_A_TIME, FIRST = (
+    "a future per record",
+    "produce_batch of 1,000",
+    "one at a time",
+    "a new producer's first",
+)
+BASES = {SINGLE: SINGLE, BULK: SINGLE, ONE_AT_A_TIME: ONE_AT_A_TIME, FIRST: FIRST}
+"""What the synchronous producer plays, and is compared by, for each case."""
 PLAY_LIMIT_S = 120
 
 Figures = dict[str, float]
-"""`rate_per_s` and `cpu_us` a record; or `p50_us` and `p99_us` of a record, `call_us` the median of its call alone."""
+"""`rate_per_s` and `cpu_us` a record; or `p50_us` and `p99_us` of a record, `call_us` the median of its call alone; or
+`first_ms`, the median from a producer's making to its first acknowledgement.
+"""
 
 
 def _measured(send: Callable[[int], None], records: int) -> Figures:
@@ -71,6 +82,33 @@ def _times_of(called_ns: list[tuple[int, int, int]]) -> Figures:
     counted = statistics.quantiles([end - begin for begin, _, end in measured], n=100)
     call_us = statistics.median(called - begin for begin, called, _ in measured) / 1e3
     return {"p50_us": counted[49] / 1e3, "p99_us": counted[98] / 1e3, "call_us": call_us}
+
+
+def _first_of(spans_s: Sequence[float]) -> Figures:
+    return {"first_ms": statistics.median(spans_s) * 1e3}
+
+
+def first_of_sync(conf: dict[str, Any], topic: str) -> Figures:
+    """Of confluent's Producer."""
+    spans_s = []
+    for _ in range(NEW_PRODUCERS):
+        began_s = time.perf_counter()
+        producer: Any = confluent_kafka.Producer(conf)
+        producer.produce(topic, VALUES[0])
+        producer.flush()
+        spans_s.append(time.perf_counter() - began_s)
+    return _first_of(spans_s)
+
+
+async def first_of_ours(transport: str, conf: dict[str, Any], topic: str) -> Figures:
+    """Of this project's AIOProducer."""
+    spans_s = []
+    for _ in range(NEW_PRODUCERS):
+        began_s = time.perf_counter()
+        async with AIOProducer(conf, transport=transport) as producer:
+            await producer.send_and_wait(topic, VALUES[0])
+            spans_s.append(time.perf_counter() - began_s)
+    return _first_of(spans_s)
 
 
 def sync(case: str, conf: dict[str, Any], topic: str, records: int) -> Figures:
@@ -203,11 +241,15 @@ def _setting(value: object) -> str:
 def play(producer: str, case: str, servers: str, topic: str, records: int) -> Figures:
     """One producer at one case, in this process."""
     conf = {**SETTINGS, "bootstrap.servers": servers, "linger.ms": 0 if case == ONE_AT_A_TIME else 1}
+    if producer == SYNC and case == FIRST:
+        return first_of_sync(conf, topic)
     if producer == SYNC:
         return sync(case, conf, topic, records)
     if producer == FLOOR:
         return floor(conf, topic)
     transport, _, loop = producer.partition("/")
+    if case == FIRST:
+        return new_loop(Loop(loop or "asyncio")).run_until_complete(first_of_ours(transport, conf, topic))
     return asynchronous(transport, new_loop(Loop(loop or "asyncio")), case, conf, topic, records)
 
 
@@ -221,7 +263,7 @@ def compare(servers: str, rounds: int, records: int) -> list[str]:
     admin = AdminClient({"bootstrap.servers": servers})
     admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result()
     ours = [transports()[0], f"{transports()[0]}/uvloop", *transports()[1:]]
-    plays = [(SYNC, SINGLE), (SYNC, ONE_AT_A_TIME), *itertools.product(ours, CASES)]
+    plays = [*((SYNC, case) for case in dict.fromkeys(BASES.values())), *itertools.product(ours, CASES)]
     if why_not_compiled() is None:
         plays.append((FLOOR, ONE_AT_A_TIME))
     played: dict[tuple[str, str], list[Figures]] = {each: [] for each in plays}
@@ -233,7 +275,7 @@ def compare(servers: str, rounds: int, records: int) -> list[str]:
             played[producer, case].append(json.loads(output))
     lines = [f"{'':24}{'':17}{'figure':>12}{'median':>14}{'ratio':>8}  95 % interval"]
     for producer, case in plays:
-        base = played[SYNC, ONE_AT_A_TIME if case == ONE_AT_A_TIME else SINGLE]
+        base = played[SYNC, BASES[case]]
         for name in played[producer, case][0]:
             values = [figures[name] for figures in played[producer, case]]
             ratios = [value / figures[name] for value, figures in zip(values, base, strict=True)]

@@ -26,9 +26,11 @@ class BareInBriefTest(SystemTest):
         ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
         assert ended.returncode == 0, ended.stderr
         _, *lines = ended.stdout.splitlines()
-        of_sync, of_ours = 5, 7 * (len(transports()) + 1)  # one more on uvloop
+        of_sync, of_ours = 6, 8 * (len(transports()) + 1)  # one more on uvloop
         if why_not_compiled() is None:
             of_ours += 3  # with no producer around librdkafka's events
         assert len(lines) == of_sync + of_ours, ended.stdout
-        ratios = [line.partition("x  ")[0].split()[-1] for line in lines[of_sync:]]
-        assert all(float(ratio) > 0 for ratio in ratios), ended.stdout
+        ratios = [(float(line.partition("x  ")[0].split()[-1]), line) for line in lines[of_sync:]]
+        assert all(ratio > 0 for ratio, _ in ratios), ended.stdout
+        # No matter of speed: librdkafka left alone waits out a timer of half a second before a new producer's first.
+        assert all(ratio < 0.8 for ratio, line in ratios if "first_ms" in line), ended.stdout
