@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,6 +28,9 @@ class Client:
         bulk: bool,
         refuse: Callable[[Record, KafkaError], None],
     ) -> int: ...
+    def submit_alone(
+        self, topic: str, value: bytes, key: bytes | None, callback: asyncio.Future[Any]
+    ) -> bool: ...
     def drain(self, callbacks: CallbackManager) -> bool: ...
     def keep_silent(self) -> None: ...
     def set_token(

@@ -712,6 +712,19 @@ cdef class Client:
             refuse(record, error)
         return len(records)
 
+    def submit_alone(self, topic, value, key, callback):
+        """Hand over one plain record of a topic that records have gone to before; False if nothing was taken."""
+        cdef rd_kafka_message_t message
+        cdef PyObject *found = PyDict_GetItemWithError(self._topics, topic) if type(topic) is str else NULL
+        if found == NULL:
+            return False
+        _fill(&message, _record(value, key, callback))
+        if rd_kafka_produce_batch(<rd_kafka_topic_t *><size_t><object>found, -1, 0, &message, 1) == 1:
+            self._lent += 1
+            return True
+        _take_back(message._private)
+        return False
+
     cdef rd_kafka_topic_t *_topic(self, topic) except NULL:
         """The handle of a topic; the first record for it makes one, which is kept to the end."""
         cdef PyObject *found = PyDict_GetItemWithError(self._topics, topic)

@@ -67,6 +67,16 @@ class ProducerBatchExecutor:
                 break
         return self.records - records_before
 
+    def execute_alone(
+        self, topic: str, value: bytes, key: bytes | None, callback: asyncio.Future[Any]
+    ) -> bool:
+        """Hand over one plain record, as the transport's `submit_alone`, but for the first of all."""
+        if self._gets_producer_id or not self.transport.submit_alone(topic, value, key, callback):
+            return False
+        self.batches += 1
+        self.records += 1
+        return True
+
     def _seek_producer_id(self, topic: str) -> None:
         with contextlib.suppress(RuntimeError):  # no thread at the interpreter's end: the timer will do
             self._id_seeker = ProducerIdSeeker(self.transport.client, topic)

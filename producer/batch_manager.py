@@ -247,6 +247,18 @@ class ProducerBatchManager:
         self.executor.transport.expect_reports()
         return not self._sealed
 
+    def hand_over_plain(
+        self, topic: str, value: bytes, key: bytes | None, callback: asyncio.Future[Any]
+    ) -> bool:
+        """As `hand_over_alone`, with nothing made of the record; False if it must be tried again that way."""
+        self._granted += 1
+        if not self.executor.execute_alone(topic, value, key, callback):
+            self._granted -= 1
+            return False
+        self._handed_over += 1
+        self.executor.transport.expect_reports()
+        return True
+
     def make_progress(self) -> None:
         """Reports were settled: retry what a full queue left over, admit the line, wake the flushes."""
         if self._sealed:

@@ -85,6 +85,11 @@ class CompiledTransport:
         refuse = partial(self._refuse, batch)
         return self._client.submit(batch.topic, batch.partition, batch.messages, batch.bulk, refuse)
 
+    def submit_alone(
+        self, topic: str, value: bytes, key: bytes | None, callback: asyncio.Future[Any]
+    ) -> bool:
+        return self._client.submit_alone(topic, value, key, callback)
+
     def _refuse(self, batch: MessageBatch, record: Record, error: Any) -> None:
         self._callbacks.refuse(batch, record, error)
         self._serve_soon()  # no report will come to make the loop look

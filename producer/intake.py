@@ -50,12 +50,11 @@ class Intake:
 
     def produce_at_once(self, topic: str, value: bytes, key: bytes | None) -> asyncio.Future[Message] | None:
         """Hand over a plain record that nothing is ahead of, past the buffer; None where it must go the long way."""
-        if not self._manager.is_idle():
+        if not self._manager.is_idle() or self._default_on_delivery is not None or self._callbacks.marks:
             return None
         self._access.require_may_produce(self._transactions)
-        record: Record = {"value": value, "key": key}
-        topic = arguments.checked_topic(topic)
-        return self._leave_at_once(topic, PARTITIONER, record, True, self._default_on_delivery)
+        future = self._callbacks.future_type(loop=self._access.loop)
+        return future if self._manager.hand_over_plain(topic, value, key, future) else None
 
     async def produce(
         self,

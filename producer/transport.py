@@ -7,6 +7,7 @@ is there where it was built. A transport comes with its fast lane, the way of a 
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
 import os
@@ -43,6 +44,11 @@ class Transport(Protocol):
 
         A record that librdkafka refuses for its own sake counts as taken and its callback is called at once.
         """
+
+    def submit_alone(
+        self, topic: str, value: bytes, key: bytes | None, callback: asyncio.Future[Any]
+    ) -> bool:
+        """Hand over one plain record; False if nothing was taken, and `submit` is to be asked instead."""
 
     def expect_reports(self) -> None:
         """Records were handed over: bring their reports to the loop when they come."""
