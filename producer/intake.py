@@ -53,6 +53,7 @@ class Intake:
         if not self._manager.is_idle() or self._default_on_delivery is not None or self._callbacks.marks:
             return None
         self._access.require_may_produce(self._transactions)
+        arguments.checked_topic(topic)
         future = self._callbacks.future_type(loop=self._access.loop)
         return future if self._manager.hand_over_plain(topic, value, key, future) else None
 

@@ -102,9 +102,7 @@ class PureTransport:
             return self._submit_bulk(batch, self._produce_batch)
         return self._submit_singly(batch)
 
-    def submit_alone(
-        self, topic: str, value: bytes, key: bytes | None, callback: asyncio.Future[Any]
-    ) -> bool:
+    def submit_alone(self, topic: str, value: bytes, key: bytes | None, callback: Any) -> bool:
         try:
             self._produce(topic, value, key, on_delivery=callback)
         except Exception:  # noqa: BLE001 (nothing was taken; handed over by `submit` it gets its error or its way)
