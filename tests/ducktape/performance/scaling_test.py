@@ -2,7 +2,7 @@
 
     TMPDIR=/dev/shm ./run_ducktape.sh tests/ducktape/performance/scaling_test.py
 
-All of it takes some half an hour; TMPDIR keeps the broker's log in memory, and so waits for the disk out of the
+All of it takes half an hour or more; TMPDIR keeps the broker's log in memory, and so waits for the disk out of the
 figures.
 `--globals '{"scaling": {"rounds": 1, "axes": "tasks,in-flight"}}'` chooses how often, and along what: tasks, in-flight,
 sizes, topics, partitions; `duration_s` and `up_to`, a greatest number along each, too. `--strategies` chooses whose.
