@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -247,10 +248,12 @@ def play(producer: str, case: str, servers: str, topic: str, records: int) -> Fi
         return sync(case, conf, topic, records)
     if producer == FLOOR:
         return floor(conf, topic)
-    transport, _, loop = producer.partition("/")
+    transport, _, kind = producer.partition("/")
+    loop = new_loop(Loop(kind or "asyncio"))
     if case == FIRST:
-        return new_loop(Loop(loop or "asyncio")).run_until_complete(first_of_ours(transport, conf, topic))
-    return asynchronous(transport, new_loop(Loop(loop or "asyncio")), case, conf, topic, records)
+        with contextlib.closing(loop):
+            return loop.run_until_complete(first_of_ours(transport, conf, topic))
+    return asynchronous(transport, loop, case, conf, topic, records)
 
 
 def compare(servers: str, rounds: int, records: int) -> list[str]:
