@@ -84,7 +84,7 @@ class Schedule:
         """Sending is over, because the time was up or every record is sent. `sequence` is how many were."""
         if self.first_measured < 0:
             self.passed(sequence)
-        # A sender that waits for room sees the boundary late, and sends nothing past it.
+        # A sender that waits for room sees the boundary late, and begins nothing past it.
         self.measured_to_ns = min(self.boundary_ns - self._late_ns, time.perf_counter_ns())
 
     def _due_ns(self, sequence: int) -> int:

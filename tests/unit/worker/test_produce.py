@@ -17,6 +17,7 @@ from producer.transport import choose_transport
 from systest.embedded.mock_cluster import MockCluster
 from systest.history.columns import Outcome
 from systest.history.load import load_send
+from systest.strategies.base import BURST_MAX
 from systest.worker.loops import Loop, new_loop
 from systest.worker.protocol import VERSION, CodePath, Measure, Progress, Ready
 from systest.worker.spec import ProduceSpec
@@ -53,7 +54,8 @@ def test_round__any_strategy_and_workload__every_record_is_acked_once_where_noth
     assert 0 <= summary.first_measured < summary.records
     measured = history.called_ns[summary.first_measured :]
     assert measured[0] >= summary.measured_from_ns
-    assert measured[-1] <= summary.measured_to_ns
+    # A burst that was begun before the end may be called just after it.
+    assert np.count_nonzero(measured > summary.measured_to_ns) <= BURST_MAX
     assert _most_at_once(history.called_ns, history.settled_ns) <= spec.workload.in_flight
 
 
