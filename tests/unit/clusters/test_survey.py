@@ -115,11 +115,11 @@ def test_survey__of_clocks_that_are_apart__is_a_note_in_the_results(
 
     def an_hour_ahead() -> tuple[int, int, int]:
         before_ns, there_ns, after_ns = asked()
-        return before_ns, there_ns + 3_600 * 10**9, after_ns
+        return before_ns, there_ns + 3_600_500 * 10**6, after_ns
 
     monkeypatch.setattr(account, "clock_ns", an_hour_ahead)
     _, note = notes_on(survey([account]))
-    assert note.startswith("The clock of node is +3,600,0")
+    assert note.startswith("The clock of node is +3,600,")
 
 
 def test_survey__of_nodes_that_can_not_be_used__names_each_with_its_reason(two: list[Any]) -> None:
