@@ -169,25 +169,21 @@ def _bring_up(count: int, belongings: Belongings, ends: contextlib.ExitStack) ->
         node = Node(f"netns{number}", str(address), here / f"netns{number}")
         _furnish(node, (here / "key.pub").read_text("utf-8"))
         init = ["sh", "-c", _INIT, "init", str(node.directory), str(_path_of("sshd"))]
-        log = node.directory / "init.log"
-        process = _spawn([*_UNSHARE_NODE, *init], environment, log)
+        process = _spawn([*_UNSHARE_NODE, *init], environment, _log(node))
         ends.callback(_await_end, process)
-        _await_namespace(node.name, process, log)
+        _await_namespace(node.name, process, _log(node))
         own_cable = [
             "link set lo up",
             f"address add {address}/{network.prefixlen} dev eth0",
             "link set eth0 up",
         ]
-        try:
+        nodes.append((node, process))
+        with _told_by_the_dead(nodes):
             _configure(hub.pid, [f"link add name {node.name} type veth peer name eth0 netns {process.pid}"])
             _configure(process.pid, own_cable)
-        except PlaceUnavailable:
-            _await_end(process, _JUST_ENDING_S)  # a process loses its namespaces a moment before it has ended
-            _check_alive(node.name, process, log)
-            raise
         cables += [f"link set {node.name} master bridge", f"link set {node.name} up"]
-        nodes.append((node, process))
-    _configure(hub.pid, [*cables, "link set driver master bridge", "link set driver up"])
+    with _told_by_the_dead(nodes):
+        _configure(hub.pid, [*cables, "link set driver master bridge", "link set driver up"])
     for node, process in nodes:
         _await_sshd(node, process)
     file = here / "cluster.json"
@@ -303,7 +299,7 @@ def _await_namespace(name: str, process: subprocess.Popen[bytes], log: Path) -> 
 def _await_sshd(node: Node, process: subprocess.Popen[bytes]) -> None:
     deadline_s = time.monotonic() + _UP_LIMIT_S
     while True:
-        _check_alive(node.name, process, node.directory / "init.log")
+        _check_alive(node.name, process, _log(node))
         with (
             contextlib.suppress(OSError),
             socket.create_connection((node.address, 22), timeout=1.0) as connection,
@@ -314,6 +310,23 @@ def _await_sshd(node: Node, process: subprocess.Popen[bytes]) -> None:
             said = _last_words(node.directory / "sshd.log")
             raise PlaceUnavailable(f"the sshd of {node.name} is not up after {_UP_LIMIT_S:.0f} s; {said}")
         time.sleep(_POLL_S)
+
+
+@contextlib.contextmanager
+def _told_by_the_dead(nodes: Sequence[tuple[Node, subprocess.Popen[bytes]]]) -> Iterator[None]:
+    """What fails in the block because a node has ended, is told by that node."""
+    try:
+        yield
+    except PlaceUnavailable:
+        for node, process in nodes:
+            _await_end(process, _JUST_ENDING_S)  # a process loses its namespaces a moment before it has ended
+            _check_alive(node.name, process, _log(node))
+        raise
+
+
+def _log(node: Node) -> Path:
+    """Of a node's first process."""
+    return node.directory / "init.log"
 
 
 def _await_end(process: subprocess.Popen[bytes], limit_s: float = _END_LIMIT_S) -> None:
