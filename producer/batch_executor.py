@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from producer.callbacks import CallbackManager
 from producer.errors import ProducerClosedError
 from producer.message_batch import MessageBatch
 from producer.producer_id import ProducerIdSeeker
-from producer.threads import DaemonThreads
+from producer.threads import DaemonThreads, call_apart
 from producer.transport import Transport
 
 
@@ -39,8 +39,8 @@ class ProducerBatchExecutor:
         self._loop = loop
         self._callbacks = callbacks
         self.transport = make_transport()
-        self._given_executor = executor
-        self._own_threads = DaemonThreads(max_workers) if executor is None else None
+        self._threads = DaemonThreads(max_workers) if executor is None else executor
+        self._owns_threads = executor is None
         self._gets_producer_id = gets_producer_id
         self._id_seeker: ProducerIdSeeker | None = None
         self.batches = 0
@@ -86,27 +86,28 @@ class ProducerBatchExecutor:
 
         If cancelled: the call itself goes on in its thread, and its outcome is dropped.
         """
-        return await self._run_in(self._given_executor or self._own_threads, name, *args, **kwargs)
+        return await self._follow(self._threads.submit, name, *args, **kwargs)
 
     async def run_blocking_apart(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """As `run_blocking`, on a new thread: at the end every other may be taken by a call that never returns,
         or an executor that was given be shut down.
         """
-        threads = DaemonThreads(1)
-        try:
-            return await self._run_in(threads, name, *args, **kwargs)
-        finally:
-            threads.shutdown()
+        return await self._follow(call_apart, name, *args, **kwargs)
 
     async def stop_seeking(self) -> None:
         """End the search for a producer id, which uses the client."""
         if self._id_seeker is not None:
             await self._id_seeker.stop()
 
-    async def _run_in(self, executor: Executor | None, name: str, *args: Any, **kwargs: Any) -> Any:
-        call = partial(self._call, name, *args, **kwargs)
+    async def _follow(
+        self, begin: Callable[[Callable[[], Any]], Future[Any]], name: str, *args: Any, **kwargs: Any
+    ) -> Any:
         self._callbacks.threads_serving += 1
-        outcome = self._loop.run_in_executor(executor, call)
+        try:
+            outcome = asyncio.wrap_future(begin(partial(self._call, name, *args, **kwargs)), loop=self._loop)
+        except BaseException:  # an executor that was shut down
+            self._callbacks.threads_serving -= 1
+            raise
         outcome.add_done_callback(self._blocking_call_ended)
         return await outcome
 
@@ -122,5 +123,5 @@ class ProducerBatchExecutor:
 
     def stop_threads(self) -> None:
         """End the threads made here once they are free; an executor that was given is left running."""
-        if self._own_threads is not None:
-            self._own_threads.shutdown(wait=False)
+        if self._owns_threads:
+            self._threads.shutdown(wait=False)

@@ -27,7 +27,7 @@ from producer.binding import native_settings, oauth_cb_for
 from producer.callbacks import SERVE_BUDGET_S, CallbackManager
 from producer.client_conf import ClientConf
 from producer.message_batch import MessageBatch, Record
-from producer.threads import DaemonThreads
+from producer.threads import call_apart
 
 __all__ = ["CompiledFastLane", "CompiledTransport"]
 
@@ -159,11 +159,7 @@ class CompiledTransport:
         assert self._oauth_cb is not None, "librdkafka asks only where there is one"
         if inspect.iscoroutinefunction(self._oauth_cb):
             return await self._oauth_cb(config)
-        threads = DaemonThreads(1)
-        try:
-            outcome = await self._loop.run_in_executor(threads, self._oauth_cb, config)
-        finally:
-            threads.shutdown()
+        outcome = await asyncio.wrap_future(call_apart(self._oauth_cb, config))
         return await outcome if inspect.isawaitable(outcome) else outcome
 
     # Blocking calls and the end

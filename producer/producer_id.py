@@ -16,7 +16,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from producer.threads import DaemonThreads
+from producer.threads import call_apart
 
 ASK_S = 0.1
 """One request's time limit: close() may have to wait for it."""
@@ -37,9 +37,7 @@ class ProducerIdSeeker:
         self._client = client
         self._topic = topic
         self._over = threading.Event()
-        threads = DaemonThreads(1)
-        self._search = threads.submit(self._seek)
-        threads.shutdown()
+        self._search = call_apart(self._seek)
 
     async def stop(self) -> None:
         """Leave the client alone: at once where a broker was found, else in `ASK_S`."""

@@ -1,4 +1,4 @@
-"""DaemonThreads: an executor whose threads never keep the interpreter from exiting.
+"""DaemonThreads, an executor whose threads never keep the interpreter from exiting; `call_apart` has one for a call.
 
 `ThreadPoolExecutor` joins its threads at exit, also one that waits for a broker which never answers; here
 such a thread is left behind with the process.
@@ -14,6 +14,14 @@ from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 _Job = tuple["Future[Any]", Callable[[], Any]] | None
+
+
+def call_apart(fn: Callable[..., _T], /, *args: Any) -> Future[_T]:
+    """Call on a new daemon thread, which ends with the call."""
+    threads = DaemonThreads(1)
+    outcome = threads.submit(fn, *args)
+    threads.shutdown()
+    return outcome
 
 
 class DaemonThreads(Executor):
