@@ -31,6 +31,7 @@ from producer.buffer_timeout import BufferTimeoutManager
 from producer.callbacks import BatchResult, CallbackManager, OnDelivery
 from producer.client_conf import client_conf
 from producer.errors import (
+    AbortableTransactionError,
     FatalTransactionError,
     ProducerClosedError,
     RetriableTransactionError,
@@ -54,6 +55,8 @@ STOP_S_MAX = 10.0
 
 REPEAT_AFTER_S = 0.1
 """How soon a transaction call that may be repeated is repeated."""
+STALL_S = 0.1
+"""How long no end of a transaction's records is in sight before librdkafka is asked whether it still sends them."""
 OVERTIME_S_MAX = 5.0
 """How long after its time limit a transaction call of the client may return before the producer gives it up."""
 
@@ -405,7 +408,7 @@ class AIOProducer:
         async with self._turn("commit_transaction"):
             if transactions.phase is Phase.OPEN:
                 self._manager.refuse_line(transactions.too_late())
-                await self._flush_transaction(timeout_s)
+                await self._flush_transaction(deadline_s)
                 transactions.require_whole()
                 transactions.phase = Phase.COMMITTING
             left_s = _left_s(deadline_s)
@@ -440,23 +443,46 @@ class AIOProducer:
 
     async def _flush_and_abort(self, timeout_s: float) -> None:
         """librdkafka, made to abort records that it has not sent, asks Kafka 4 to end a transaction that has not
-        begun there, and takes the refusal as fatal.
+        begun there, and takes the refusal as fatal. Where it has given the transaction up it sends none, and would
+        itself wait in vain for those that a broker's answer puts back into its queue.
         """
         deadline_s = time.monotonic() + timeout_s
-        await self._flush_transaction(timeout_s)
+        while True:
+            try:
+                await self._flush_transaction(deadline_s)
+                break
+            except AbortableTransactionError:
+                await self._executor.run_blocking_apart("purge", in_flight=False, blocking=False)
         left_s = _left_s(deadline_s)
         await self._call_client("abort_transaction", left_s, limit_s=left_s)
 
-    async def _flush_transaction(self, timeout_s: float) -> None:
-        if not await self._flush(timeout_s):
-            return
-        raise RetriableTransactionError(
-            KafkaError(
-                KafkaError._TIMED_OUT,
-                f"Not all records of the transaction were sent in {timeout_s:g} s. Make the same call again.",
-                retriable=True,
-            )
-        )
+    async def _flush_transaction(self, deadline_s: float) -> None:
+        """Raises AbortableTransactionError where librdkafka has given the transaction up meanwhile: of a record
+        that is to be sent again it then tells nothing more until the abort, or until its time is up.
+        """
+        while await self._flush(min(_left_s(deadline_s), STALL_S)):
+            if not _left_s(deadline_s):
+                raise RetriableTransactionError(
+                    KafkaError(
+                        KafkaError._TIMED_OUT,
+                        "Not all records of the transaction were sent in time. Make the same call again.",
+                        retriable=True,
+                    )
+                )
+            await self._require_not_given_up()
+
+    async def _require_not_given_up(self) -> None:
+        """librdkafka has no call that asks. One that begins a transaction within another changes nothing, and is
+        told that it can't, or that the other is to be aborted.
+        """
+        asking = asyncio.ensure_future(self._executor.run_blocking_apart("begin_transaction"))
+        try:
+            await asyncio.shield(asking)
+        except KafkaException as told:
+            if told.args[0].txn_requires_abort():
+                raise transaction_error(told) from told
+        finally:
+            await asyncio.wait([asking])  # also if cancelled: librdkafka takes no other call beside it
 
     def _transaction_limit_s(self, timeout: Any) -> float:
         """A transaction call's time limit. librdkafka has none for some of those that may take forever."""

@@ -34,8 +34,6 @@ class Plot:
         transport: of the producers.
         chance: what decides.
         outcomes: where records are counted.
-        has_transactions: whether some of them have. Not where the broker refuses records: librdkafka then keeps what it
-            has not sent of a failed transaction, so that an abort waits for it to its time limit now and then.
         is_over: whether no further life is to begin, and this one to end.
     """
 
@@ -43,7 +41,6 @@ class Plot:
     transport: str
     chance: random.Random
     outcomes: Outcomes
-    has_transactions: bool
     is_over: Callable[[], bool]
 
 
@@ -66,7 +63,7 @@ async def _lives(plot: Plot) -> Stage | None:
     for _ in range(plot.chance.randint(1, 6)):
         if plot.is_over():
             return None
-        if plot.has_transactions and plot.chance.random() < 0.1:
+        if plot.chance.random() < 0.1:
             await _transactions(plot)
         else:
             await _life(plot)

@@ -98,6 +98,10 @@ class Broker:
         """Answer the next requests of this kind with these error codes."""
         self._cluster.fail_requests(Api(request), codes)
 
+    def fail_produce_of(self, broker: int, code: int, delay_ms: int) -> None:
+        """This broker answers its next produce request with the error code, so much later."""
+        self._cluster.answer_requests(broker, Api.PRODUCE, [Answer(code, delay_ms)])
+
     def hold_next_produce(self, delay_ms: int) -> None:
         """Broker 1 answers its next produce request so much later."""
         self._cluster.answer_requests(1, Api.PRODUCE, [Answer(delay_ms=delay_ms)])

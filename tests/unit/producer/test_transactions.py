@@ -25,6 +25,8 @@ from producer.transaction import Transaction
 
 ADD_OFFSETS_REQUEST = 25
 END_TRANSACTION_REQUEST = 26
+SURELY_S = 20.0
+"""Well below transaction.timeout.ms, after which librdkafka would tell of what it kept."""
 
 
 async def test_transaction__left_normally__commits_what_was_produced(broker, make) -> None:
@@ -294,6 +296,46 @@ async def test_transaction__no_broker_answers__block_ends_within_its_limit(broke
     with pytest.raises(LookupError if fails else TransactionError):
         await work()
     assert time.monotonic() - began_s < (2 if fails else 4) * transaction_s_max + 1
+
+
+@pytest.mark.parametrize("end", ["commit", "abort", "abort again", "commit given up, abort"])
+async def test_transaction__given_up_by_librdkafka_with_a_record_to_be_sent_again__ends_at_once(
+    broker, make, end
+) -> None:
+    """librdkafka purges its queue when it gives a transaction up. What is in flight then, and is to be sent again by
+    its answer, is neither sent nor told of before the abort, or before message.timeout.ms.
+    """
+    topic = broker.create("stuck", 2)
+    producer = make({"transactional.id": "s"})
+    await producer.init_transactions(30)
+    await producer.begin_transaction()
+    for partition in range(2):
+        await producer.send_and_wait(topic, b"1", partition=partition)
+    broker.fail_produce_of(1, KafkaError.MSG_SIZE_TOO_LARGE, delay_ms=200)
+    broker.fail_produce_of(2, KafkaError.NOT_ENOUGH_REPLICAS, delay_ms=600)
+    refused, postponed = [await producer.produce(topic, b"2", partition=partition) for partition in range(2)]
+    assert await producer.flush(0.1) == 2, "both are on their way"
+    began_s = time.monotonic()
+    if end == "commit":
+        with pytest.raises(AbortableTransactionError):
+            await producer.commit_transaction(SURELY_S)
+    elif end == "abort again":
+        with pytest.raises(RetriableTransactionError):
+            await producer.abort_transaction(0.05)
+    elif end == "commit given up, abort":
+        committing = asyncio.create_task(producer.commit_transaction(SURELY_S))
+        await asyncio.sleep(0.15)
+        committing.cancel()
+    await producer.abort_transaction(SURELY_S)
+    assert time.monotonic() - began_s < SURELY_S
+    assert [future.exception().args[0].code() for future in (refused, postponed)] == [
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError._PURGE_QUEUE,
+    ]
+    broker.create("unhurt", 1)
+    async with producer.transaction():
+        sent = await producer.produce("unhurt", b"3")
+    assert sent.result().value() == b"3"
 
 
 async def test_transaction__fenced__fatal_and_later_calls_name_the_cause(broker, make) -> None:
