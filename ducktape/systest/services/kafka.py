@@ -88,6 +88,11 @@ class _Member:
         return f"{self.directory}/data/{self.part.name}"
 
     @property
+    def temporary(self) -> str:
+        """For libraries that a JVM unpacks, and leaves where it is killed."""
+        return f"{self.directory}/temporary"
+
+    @property
     def properties(self) -> str:
         return f"{self.logs}/{self.part.name}.properties"
 
@@ -415,7 +420,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
                 member.part, self._endpoints, member.data, self.overrides, self.login
             )
             meta = storage.meta_properties(self._cluster_id, member.part.kafka_id)
-            account.ssh(f"mkdir -p {shlex.quote(member.logs)} {shlex.quote(member.data)}")
+            account.ssh(shlex.join(["mkdir", "-p", member.logs, member.data, member.temporary]))
             account.create_file(member.properties, kafka_config.render_properties(properties))
             account.create_file(member.log4j2, kafka_config.log4j2_properties())
             account.create_file(f"{member.data}/{storage.META_FILE}", meta)
@@ -432,6 +437,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
         distribution = self._distributions[account.hostname]
         java = [
             *distribution.java_command(performance=self.performance),
+            f"-Djava.io.tmpdir={member.temporary}",
             f"-XX:ErrorFile={member.logs}/{member.part.name}.crash",
             f"-Dlog4j2.configurationFile={member.log4j2}",
             *([] if self.login is None else [f"-Djava.security.auth.login.config={member.jaas}"]),

@@ -280,6 +280,13 @@ class WorkerService(Service):  # type: ignore[misc]  # ducktape has no types
         if node in self._runs:
             self._runs[node].process.kill()
 
+    def clean(self, **kwargs: Any) -> None:
+        """Removes what the workers left on the nodes, and here: ducktape forgets its services before it closes them."""
+        try:
+            super().clean(**kwargs)
+        finally:
+            self.close()
+
     def clean_node(self, node: Any, **kwargs: Any) -> None:
         """Removes what the workers left on the node."""
         self.stop_node(node, **kwargs)

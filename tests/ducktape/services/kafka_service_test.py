@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, Producer
@@ -13,6 +14,7 @@ from ducktape.utils.util import wait_until
 from systest.services.broker import BrokerDied
 from systest.services.kafka import KafkaService
 from systest.services.kafka_config import ControllerMode
+from systest.services.process import node_home
 
 TOPIC = "orders"
 RECORDS = 500
@@ -66,6 +68,17 @@ class KafkaServiceTest(Test):  # type: ignore[misc]  # ducktape has no types
         assert "broker-1" in str(self.death_of(kafka))
         assert "INFO" in str(self.death_of(kafka))
 
+    @cluster(num_nodes=1)
+    def test_broker__unpacks_a_library__does_so_among_its_own_files(self) -> None:
+        """Else one that is killed would leave the library on the machine."""
+        kafka = self.started(1, "combined")
+        produce(kafka, 0, compression="lz4")
+        node = kafka.nodes[0]
+        mapped = node.account.ssh_output(f"cat /proc/{kafka.broker_pid(node)}/maps").decode().split()
+        unpacked = {Path(path) for path in mapped if "liblz4-java" in path}
+        assert unpacked
+        assert all(path.is_relative_to(node_home(node.account)) for path in unpacked), unpacked
+
     def started(self, brokers: int, controllers: str) -> KafkaService:
         kafka = KafkaService(self.test_context, brokers, controllers=ControllerMode(controllers))
         kafka.start()
@@ -81,12 +94,14 @@ class KafkaServiceTest(Test):  # type: ignore[misc]  # ducktape has no types
         return None
 
 
-def produce(kafka: KafkaService, first: int) -> None:
+def produce(kafka: KafkaService, first: int, compression: str = "none") -> None:
     """Sends RECORDS numbered from `first` and sees each acknowledged by every replica in sync."""
     failed: list[Any] = []
     # Not idempotent: a producer id comes from the controller, and brokers that asked one which was then paused wait out
     # a request timeout of 30 s before they ask its successor. That is Kafka's affair, and not what is shown here.
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers(), "acks": "all"})
+    producer = Producer(
+        {"bootstrap.servers": kafka.bootstrap_servers(), "acks": "all", "compression.type": compression}
+    )
     for number in range(first, first + RECORDS):
         producer.produce(
             TOPIC, str(number).encode(), on_delivery=lambda error, _: error and failed.append(error)
