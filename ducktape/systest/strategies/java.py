@@ -96,7 +96,9 @@ def main(spec_path: str) -> NoReturn:
         sys.stdout.write(line_of(Error(f"the strategy java can't run here: {error}")))
         sys.stdout.flush()
         sys.exit(1)
-    arguments = [java.path, *_FLAGS, _MAIN, spec_path]
+    # It ends at once, and leaves the libraries that it unpacked: here, they go with the spec.
+    temporary = f"-Djava.io.tmpdir={Path(spec_path).parent.absolute()}"
+    arguments = [java.path, *_FLAGS, temporary, _MAIN, spec_path]
     os.execve(java.path, arguments, {**os.environ, **environment(class_path)})
 
 
