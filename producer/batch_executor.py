@@ -89,8 +89,8 @@ class ProducerBatchExecutor:
         return await self._follow(self._threads.submit, name, *args, **kwargs)
 
     async def run_blocking_apart(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """As `run_blocking`, on a new thread: at the end every other may be taken by a call that never returns,
-        or an executor that was given be shut down.
+        """As `run_blocking`, on a new thread: every other may be taken by a call that never returns, or an executor
+        that was given be shut down.
         """
         return await self._follow(call_apart, name, *args, **kwargs)
 

@@ -86,6 +86,11 @@ class Node:
     address: str
     directory: Path
 
+    @property
+    def log(self) -> Path:
+        """Of its first process."""
+        return self.directory / "init.log"
+
 
 @dataclass(frozen=True, slots=True)
 class NetnsNodes(Place):
@@ -169,9 +174,9 @@ def _bring_up(count: int, belongings: Belongings, ends: contextlib.ExitStack) ->
         node = Node(f"netns{number}", str(address), here / f"netns{number}")
         _furnish(node, (here / "key.pub").read_text("utf-8"))
         init = ["sh", "-c", _INIT, "init", str(node.directory), str(_path_of("sshd"))]
-        process = _spawn([*_UNSHARE_NODE, *init], environment, _log(node))
+        process = _spawn([*_UNSHARE_NODE, *init], environment, node.log)
         ends.callback(_await_end, process)
-        _await_namespace(node.name, process, _log(node))
+        _await_namespace(node.name, process, node.log)
         own_cable = [
             "link set lo up",
             f"address add {address}/{network.prefixlen} dev eth0",
@@ -299,7 +304,7 @@ def _await_namespace(name: str, process: subprocess.Popen[bytes], log: Path) -> 
 def _await_sshd(node: Node, process: subprocess.Popen[bytes]) -> None:
     deadline_s = time.monotonic() + _UP_LIMIT_S
     while True:
-        _check_alive(node.name, process, _log(node))
+        _check_alive(node.name, process, node.log)
         with (
             contextlib.suppress(OSError),
             socket.create_connection((node.address, 22), timeout=1.0) as connection,
@@ -320,13 +325,8 @@ def _told_by_the_dead(nodes: Sequence[tuple[Node, subprocess.Popen[bytes]]]) -> 
     except PlaceUnavailable:
         for node, process in nodes:
             _await_end(process, _JUST_ENDING_S)  # a process loses its namespaces a moment before it has ended
-            _check_alive(node.name, process, _log(node))
+            _check_alive(node.name, process, node.log)
         raise
-
-
-def _log(node: Node) -> Path:
-    """Of a node's first process."""
-    return node.directory / "init.log"
 
 
 def _await_end(process: subprocess.Popen[bytes], limit_s: float = _END_LIMIT_S) -> None:

@@ -93,7 +93,7 @@ def soak(
     meter = Meter()
     with _watched(total.trouble):
         for number in range(plan.rounds):
-            if _is_refused(number):
+            if number % 2 == 1:
                 broker.call(control.FailRequests(Api.PRODUCE, _REFUSALS))
             for each in _round(plan, number, address):
                 total.add(each)
@@ -102,10 +102,6 @@ def soak(
             is_compared = number in (first_judged(plan.rounds), plan.rounds - 1)
             samples.append(sample if is_compared else replace(sample, types={}))
     return samples, total
-
-
-def _is_refused(number: int) -> bool:
-    return number % 2 == 1
 
 
 def _round(plan: Plan, number: int, address: str) -> Sequence[Outcomes]:

@@ -187,7 +187,6 @@ def asynchronous(
         send = singles if case == SINGLE else batches
         figures = _measured(lambda count: loop.run_until_complete(send(count)), records)
     loop.run_until_complete(producer.close())
-    loop.close()
     return figures
 
 
@@ -249,11 +248,10 @@ def play(producer: str, case: str, servers: str, topic: str, records: int) -> Fi
     if producer == FLOOR:
         return floor(conf, topic)
     transport, _, kind = producer.partition("/")
-    loop = new_loop(Loop(kind or "asyncio"))
-    if case == FIRST:
-        with contextlib.closing(loop):
+    with contextlib.closing(new_loop(Loop(kind or "asyncio"))) as loop:
+        if case == FIRST:
             return loop.run_until_complete(first_of_ours(transport, conf, topic))
-    return asynchronous(transport, loop, case, conf, topic, records)
+        return asynchronous(transport, loop, case, conf, topic, records)
 
 
 def compare(servers: str, rounds: int, records: int) -> list[str]:

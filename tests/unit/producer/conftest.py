@@ -98,16 +98,12 @@ class Broker:
         """Answer the next requests of this kind with these error codes."""
         self._cluster.fail_requests(Api(request), codes)
 
-    def fail_produce_of(self, broker: int, code: int, delay_ms: int) -> None:
-        """This broker answers its next produce request with the error code, so much later."""
+    def hold_next_produce(self, delay_ms: int, broker: int = 1, code: int = 0) -> None:
+        """This broker answers its next produce request so much later, with this error code."""
         self._cluster.answer_requests(broker, Api.PRODUCE, [Answer(code, delay_ms)])
 
-    def hold_next_produce(self, delay_ms: int) -> None:
-        """Broker 1 answers its next produce request so much later."""
-        self._cluster.answer_requests(1, Api.PRODUCE, [Answer(delay_ms=delay_ms)])
-
     def holds_one(self) -> bool:
-        """Whether that request has come."""
+        """Whether broker 1's request has come."""
         return self._cluster.pending_answers(1, Api.PRODUCE) == 0
 
     def log(self, topic: str, partitions: int) -> list[list[Any]]:

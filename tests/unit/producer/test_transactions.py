@@ -313,8 +313,8 @@ async def test_transaction__given_up_by_librdkafka_with_a_record_to_be_sent_agai
     await producer.begin_transaction()
     for partition in range(2):
         await producer.send_and_wait(topic, b"1", partition=partition)
-    broker.fail_produce_of(1, KafkaError.MSG_SIZE_TOO_LARGE, delay_ms=200)
-    broker.fail_produce_of(2, KafkaError.NOT_ENOUGH_REPLICAS, delay_ms=600)
+    broker.hold_next_produce(200, broker=1, code=KafkaError.MSG_SIZE_TOO_LARGE)
+    broker.hold_next_produce(600, broker=2, code=KafkaError.NOT_ENOUGH_REPLICAS)
     refused, postponed = [await producer.produce(topic, b"2", partition=partition) for partition in range(2)]
     await producer.flush(0.1)  # both are on their way then
     began_s = time.monotonic()
