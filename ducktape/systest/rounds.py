@@ -193,7 +193,7 @@ class RoundPlayer:
             if during is not None:
                 during(runs)
             work = plan.workload
-            limit_s = work.warmup_s + work.duration_s + plan.drain_s + _WRITE_LIMIT_S
+            limit_s = work.sending_s_max + plan.drain_s + _WRITE_LIMIT_S
             summaries = tuple(run.await_summary(limit_s, self._watch) for run in runs)
             cpu_after_s = self._broker.broker_cpu_seconds()
             written = [*zip(runs, specs, strict=True), *first]
@@ -249,7 +249,7 @@ class RoundPlayer:
             name = f"{next(self._numbers):03d}-{CONTROL}"
             run = self._launch(self._producers, self._producers.nodes[0], name, spec, workers)
             run.await_ready()
-            summary = run.await_summary(workload.warmup_s + workload.duration_s + _WRITE_LIMIT_S)
+            summary = run.await_summary(workload.sending_s_max + _WRITE_LIMIT_S)
             send = load_send(self._producers.fetch_history(run), spec.stream)
             return round_figures(send, send.outcome == Outcome.ACKED, summary, None)
 

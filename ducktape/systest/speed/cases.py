@@ -22,7 +22,7 @@ class Case:
     Args:
         workload: as a user names it.
         topics, partitions: how many, and of each how many.
-        warmup_s: see `Workload`.
+        warmup_s: see `Workload`; None for the workload's own.
         least_s: measured time at the least, where one is not enough to outweigh what is in flight at its ends.
         peers: whether the peers play it, too.
         value_bytes: of a record.
@@ -34,7 +34,7 @@ class Case:
     workload: str
     topics: int = 1
     partitions: int = 6
-    warmup_s: float = 0.5
+    warmup_s: float | None = None
     least_s: float = 0.0
     peers: bool = True
     value_bytes: int = VALUE_BYTES
@@ -46,8 +46,8 @@ class Case:
         return workload_named(
             self.workload,
             duration_s=max(duration_s, self.least_s),
-            warmup_s=self.warmup_s,
             records_max=RECORDS_MAX,
+            **({} if self.warmup_s is None else {"warmup_s": self.warmup_s}),
         )
 
     def plan(self, strategy: str, duration_s: float) -> RoundPlan:

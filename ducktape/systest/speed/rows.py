@@ -57,8 +57,7 @@ CASES: Mapping[str, Case] = {
     "saturate": Case("saturate"),
     "bulk": Case("bulk:1000"),
     "one-at-a-time": Case("one-at-a-time"),
-    # An idempotent producer may wait for its id for half a second, and nobody waits for it in an open loop.
-    **{f"open:{rate}": Case(f"open:{rate}", warmup_s=1.0) for rate in _RATES},
+    **{f"open:{rate}": Case(f"open:{rate}") for rate in _RATES},
     MACHINE: Case(MACHINE),
     **{f"tasks:{n}": Case(f"tasks:{n}") for n in _TASKS[:-1]},
     # So many take a second to make, and with most peers a round would not end in its time.

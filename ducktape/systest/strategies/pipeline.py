@@ -146,7 +146,7 @@ class AsyncioStrategy(Strategy):
             lag.begin()
 
         schedule.at_begin(begin)
-        deadline_s = time.monotonic() + work.warmup_s + work.duration_s + job.spec.drain_s
+        deadline_s = time.monotonic() + work.sending_s_max + job.spec.drain_s
         send = self._send_tasks if work.tasks else self._send if work.batch is None else self._send_batches
         sending = asyncio.create_task(send(job, window))
         await asyncio.wait({sending}, timeout=deadline_s - time.monotonic())
@@ -197,7 +197,7 @@ class AsyncioStrategy(Strategy):
             now_ns = clock_ns()
             if now_ns >= look_ns:
                 window.look()
-                if now_ns >= schedule.boundary_ns and not schedule.passed(first):
+                if now_ns >= schedule.boundary_ns and not schedule.passed(first, recorder.told):
                     return
                 look_ns = min(now_ns + _LOOK_NS, schedule.boundary_ns)
                 continue
@@ -239,7 +239,7 @@ class AsyncioStrategy(Strategy):
                 if sequence >= schedule.records:
                     return
                 if clock_ns() >= schedule.boundary_ns:
-                    if not schedule.passed(sequence):
+                    if not schedule.passed(sequence, recorder.told):
                         return
                     continue
                 window.sent += 1
@@ -277,7 +277,7 @@ class AsyncioStrategy(Strategy):
             sequence, now_ns = window.sent, time.perf_counter_ns()
             if now_ns >= look_ns:
                 window.look()
-                if now_ns >= schedule.boundary_ns and not schedule.passed(sequence):
+                if now_ns >= schedule.boundary_ns and not schedule.passed(sequence, recorder.told):
                     return
                 look_ns = min(now_ns + _LOOK_NS, schedule.boundary_ns)
                 continue

@@ -86,7 +86,7 @@ class SyncStrategy(Strategy):
         while first < schedule.records:
             now_ns = clock_ns()
             if now_ns >= schedule.boundary_ns:
-                if not schedule.passed(first):
+                if not schedule.passed(first, recorder.told):
                     break
                 continue
             end = min(schedule.allowed(now_ns, recorder.told), schedule.records, first + BURST_MAX)

@@ -6,14 +6,15 @@ import time
 from array import array
 from collections.abc import Callable
 
-from systest.workloads.workload import Workload
+from systest.workloads.workload import FIRST_OUTCOME_LIMIT_S, Workload
 
 _S = 1_000_000_000
 _MS = 1_000_000
+_ASK_NS = 10 * _MS
 
 
 class Schedule:
-    """Warm-up, then the measured time, then the end.
+    """In a closed loop the wait for a first outcome; then the warm-up, the measured time, the end.
 
     A sender calls `start`, sends record n once n is below `allowed`, compares each call's time with `boundary_ns` and,
     once there, asks `passed`. Sending is over when that says so, or when `records` are sent. All times are
@@ -30,12 +31,13 @@ class Schedule:
         self.measured_from_ns = 0
         self.measured_to_ns = 0
         self.records = workload.records_due
-        self._workload = workload
         self._rate_per_s = workload.rate_per_s
         self._in_flight_max = workload.in_flight
         self._duration_ns = round(workload.duration_s * _S)
         self._late_ns = round(late_s * _S) if workload.rate_per_s else 0
         self._started_ns = 0
+        self._warmup_ns = round(workload.warmup_s * _S)
+        self._is_at_work = workload.rate_per_s is not None or not self._warmup_ns
         self._on_begin: list[Callable[[], None]] = []
 
     def at_begin(self, act: Callable[[], None]) -> None:
@@ -43,9 +45,9 @@ class Schedule:
         self._on_begin.append(act)
 
     def start(self) -> None:
-        """The warm-up begins: the client is connected and the first record is about to be sent."""
+        """The client is connected, and the first record is about to be sent."""
         self._started_ns = time.perf_counter_ns()
-        self.boundary_ns = self._started_ns + round(self._workload.warmup_s * _S)
+        self.boundary_ns = self._started_ns + (self._warmup_ns if self._is_at_work else _ASK_NS)
 
     def allowed(self, now_ns: int, told: int) -> int:
         """How many records may have been sent by now, when the outcome of `told` of them is known."""
@@ -69,23 +71,36 @@ class Schedule:
         """When each of the first `count` records was due; empty in a closed loop."""
         return array("q", () if self._rate_per_s is None else map(self._due_ns, range(count)))
 
-    def passed(self, sequence: int) -> bool:
-        """Moves on past the boundary; False once sending is over. `sequence` is the next to be sent."""
+    def passed(self, sequence: int, told: int) -> bool:
+        """Moves on past the boundary; False once sending is over.
+
+        Args:
+            sequence: of the next record to be sent.
+            told: how many have an outcome.
+        """
+        if not self._is_at_work:
+            now_ns = time.perf_counter_ns()
+            self._is_at_work = told > 0 or now_ns - self._started_ns >= FIRST_OUTCOME_LIMIT_S * _S
+            self.boundary_ns = now_ns + (self._warmup_ns if self._is_at_work else _ASK_NS)
+            return True
         if self.first_measured < 0:
-            for act in self._on_begin:
-                act()
-            self.first_measured = sequence
-            self.measured_from_ns = time.perf_counter_ns()
-            self.boundary_ns = self.measured_from_ns + self._duration_ns + self._late_ns
+            self._begin(sequence)
             return True
         return False
 
     def end(self, sequence: int) -> None:
         """Sending is over, because the time was up or every record is sent. `sequence` is how many were."""
         if self.first_measured < 0:
-            self.passed(sequence)
+            self._begin(sequence)
         # A sender that waits for room sees the boundary late, and begins nothing past it.
         self.measured_to_ns = min(self.boundary_ns - self._late_ns, time.perf_counter_ns())
+
+    def _begin(self, sequence: int) -> None:
+        for act in self._on_begin:
+            act()
+        self.first_measured = sequence
+        self.measured_from_ns = time.perf_counter_ns()
+        self.boundary_ns = self.measured_from_ns + self._duration_ns + self._late_ns
 
     def _due_ns(self, sequence: int) -> int:
         assert self._rate_per_s is not None

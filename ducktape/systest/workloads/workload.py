@@ -32,6 +32,10 @@ FORMS = (
     "tasks:N (N tasks that each await their record), service:N (the same with pauses) or bulk:N (N records in one call)"
 )
 """How a user names a workload."""
+FIRST_OUTCOME_LIMIT_S = 5.0
+"""How long a closed loop's warm-up waits to begin, for a client that is told of nothing."""
+OPEN_WARMUP_S = 1.0
+"""Of an open loop, which waits for nobody: longer than librdkafka's idempotent producer waits for its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,9 @@ class Workload:
         name: as a user writes it, see `FORMS`.
         in_flight: records that may be unacknowledged at once.
         duration_s: measured time; sending stops at its end.
-        warmup_s: time before it whose records are verified but not in the figures.
+        warmup_s: time before it whose records are verified but not in the figures. A closed loop's counts from the
+            first outcome on, and warms up a client at work: librdkafka's idempotent producer sends nothing for its
+            first half second, since it asks for its id when it is made, connected to nobody, and then by a timer.
         records_max: records sent in all, warm-up included; sending stops there if it comes first.
         rate_per_s: of an open loop, else None.
         tasks: whether `in_flight` is the number of tasks, with one record each.
@@ -75,6 +81,12 @@ class Workload:
             raise ValueError(f"batch is {self.batch}; choose 1 to in_flight, which is {self.in_flight}")
 
     @property
+    def sending_s_max(self) -> float:
+        """How long it sends at the most."""
+        waits = self.rate_per_s is None and self.warmup_s > 0
+        return self.warmup_s + self.duration_s + (FIRST_OUTCOME_LIMIT_S if waits else 0.0)
+
+    @property
     def records_due(self) -> int:
         """How many records it has at the most; those of an open loop are fixed from the beginning."""
         if self.rate_per_s is None:
@@ -98,7 +110,7 @@ def workload_named(name: str, **others: Any) -> Workload:
         case "window" if 1 <= number <= IN_FLIGHT_MAX:
             return Workload(name, number, **others)
         case "open" if 1 <= number <= RATE_PER_S_MAX:
-            return Workload(name, IN_FLIGHT_MAX, rate_per_s=number, **others)
+            return Workload(name, IN_FLIGHT_MAX, rate_per_s=number, **{"warmup_s": OPEN_WARMUP_S, **others})
         case "tasks" if 1 <= number <= IN_FLIGHT_MAX:
             return Workload(name, number, tasks=True, **others)
         case "service" if 1 <= number <= IN_FLIGHT_MAX:

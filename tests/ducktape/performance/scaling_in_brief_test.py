@@ -20,7 +20,7 @@ class ScalingInBriefTest(SystemTest):
     def test_one_round__along_one_axis__has_every_strategy_at_every_value(self) -> None:
         broker = EmbeddedBroker(self.test_context, 1)
         broker.start()
-        chosen = ScalingOptions(axes=("in-flight",), rounds=1, duration_s=0.1, up_to=10)
+        chosen = ScalingOptions(axes=("in-flight",), rounds=1, duration_s=0.5, up_to=10)
         options = replace(self.options, strategies=("sync", "async"))
         result = play_scaling(chosen, options, broker, self.rounds_on(broker), say)
         assert result.is_verified, result.unverified

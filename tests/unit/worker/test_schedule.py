@@ -1,9 +1,12 @@
-"""An open loop's timetable: fixed in advance, and nothing due is left out."""
+"""An open loop's timetable, which leaves out nothing that is due; a closed loop's warm-up of a client at work."""
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from systest.worker import schedule as schedules
 from systest.worker.schedule import Schedule
 from systest.workloads.workload import workload_named
 
@@ -56,7 +59,34 @@ def test_wait__open_loop__is_whole_milliseconds_and_never_short(left_us: int, wa
 
 def test_passed__open_loop_behind_at_its_end__may_go_on_for_a_while_and_counts_to_its_end() -> None:
     schedule, _ = started("open:1000", late_s=5.0)
-    assert schedule.passed(500)
+    assert schedule.passed(500, told=0)
     end_ns = schedule.measured_from_ns + 2 * S
     assert schedule.boundary_ns == end_ns + 5 * S
-    assert not schedule.passed(2_000)
+    assert not schedule.passed(2_000, told=0)
+
+
+def test_passed__closed_loop_told_of_nothing_yet__has_its_warm_up_before_it() -> None:
+    schedule, _ = started("window:10")
+    assert schedule.passed(10, told=0)
+    assert schedule.boundary_ns < time.perf_counter_ns() + S // 2, "it will be asked again before long"
+    assert schedule.passed(10, told=1)
+    assert schedule.boundary_ns >= time.perf_counter_ns() + S // 2 - S // 10
+    assert schedule.first_measured == -1
+    assert schedule.passed(1_000, told=990)
+    assert schedule.first_measured == 1_000
+    assert not schedule.passed(2_000, told=1_990)
+
+
+def test_passed__closed_loop_told_of_nothing_for_long__goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedules, "FIRST_OUTCOME_LIMIT_S", 0.0)
+    schedule, _ = started("window:10")
+    assert schedule.passed(10, told=0)
+    assert schedule.passed(10, told=0)
+    assert schedule.first_measured == 10
+
+
+def test_passed__closed_loop_without_warm_up__measures_from_its_first_record() -> None:
+    schedule = Schedule(workload_named("window:10", duration_s=2.0, warmup_s=0.0), 0.0)
+    schedule.start()
+    assert schedule.passed(0, told=0)
+    assert schedule.first_measured == 0
