@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import Any
@@ -15,7 +15,7 @@ from systest.rounds import RoundPlayer, client_settings
 from systest.scaling.axes import AXIS_NAMES, CASES, WARM_UP, axes_named
 from systest.scaling.result import ScalingResult
 from systest.services.broker import Broker
-from systest.speed.play import CasePlayer, Say, check_rounds, disk_notes, machine_words, order_of
+from systest.speed.play import CasePlayer, Say, check_rounds, cut_off, disk_notes, machine_words, order_of
 from systest.strategies import PEERS
 from systest.strategies.transports import without_twin
 
@@ -68,8 +68,8 @@ class ScalingOptions:
 
 def play_scaling(
     chosen: ScalingOptions, options: RunOptions, broker: Broker, player: RoundPlayer, say: Say
-) -> ScalingResult:
-    """Plays the curves.
+) -> Iterator[ScalingResult]:
+    """Plays the curves, and gives after each round the result so far, so that a run that is cut off has one.
 
     In each round the axes come in an order that chance decides, and all that is played along one, too; those that leave
     a broker much to clear away come when the others have had all their rounds. Before the first, all but the peers play
@@ -92,24 +92,27 @@ def play_scaling(
     for name in names:
         if name not in PEERS:
             cases.warm_up(name, WARM_UP)
-    for is_heavy in (False, True):
-        for number in range(1, chosen.rounds + 1):
-            parts = [axis.plays(names, chosen.up_to) for axis in axes if axis.is_heavy is is_heavy]
-            for name, case in order_of(parts, chance):
-                cases.play(number, name, case)
-    return ScalingResult(
-        started=started.isoformat(timespec="seconds"),
-        took_s=time.monotonic() - began_s,
-        broker=broker.description,
-        machine=machine_words(load),
-        notes=(*options.notes, *left_out, *disk_notes(broker)),
-        client=client_settings(CASES[WARM_UP].plan(names[0], chosen.duration_s)),
-        seed=options.seed,
-        rounds=chosen.rounds,
-        duration_s=chosen.duration_s,
-        axes=tuple(axis.name for axis in axes),
-        strategies=names,
-        producers=cases.producers,
-        transports=cases.transports,
-        played=tuple(cases.played),
-    )
+    parts = [
+        part for is_heavy in (False, True) if (part := [axis for axis in axes if axis.is_heavy is is_heavy])
+    ]
+    rounds = [(number, part) for part in parts for number in range(1, chosen.rounds + 1)]
+    for count, (number, part) in enumerate(rounds, 1):
+        plays = [axis.plays(names, chosen.up_to) for axis in part]
+        for name, case in order_of(plays, chance):
+            cases.play(number, name, case)
+        yield ScalingResult(
+            started=started.isoformat(timespec="seconds"),
+            took_s=time.monotonic() - began_s,
+            broker=broker.description,
+            machine=machine_words(load),
+            notes=(*options.notes, *left_out, *disk_notes(broker), *cut_off(count, len(rounds))),
+            client=client_settings(CASES[WARM_UP].plan(names[0], chosen.duration_s)),
+            seed=options.seed,
+            rounds=chosen.rounds,
+            duration_s=chosen.duration_s,
+            axes=tuple(axis.name for axis in axes),
+            strategies=names,
+            producers=dict(cases.producers),
+            transports=dict(cases.transports),
+            played=tuple(cases.played),
+        )

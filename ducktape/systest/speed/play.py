@@ -122,6 +122,15 @@ class CasePlayer:
         return f"{where} {figures.throughput.records_per_s:>11,.0f} records/s, {p99}{cpu}{checked}"
 
 
+def cut_off(played: int, rounds: int) -> tuple[str, ...]:
+    """The note of a result that has not all of its rounds yet: it will be the last one if the run ends here."""
+    if played == rounds:
+        return ()
+    return (
+        f"cut off after {played} of {rounds} rounds; what leaves a broker much to clear away has its rounds last",
+    )
+
+
 def machine_words(load: float) -> str:
     """What the run had; `load` is the load average at its beginning."""
     return (

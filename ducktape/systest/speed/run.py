@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import Any
@@ -13,7 +13,16 @@ from typing import Any
 from systest.options import RunOptions
 from systest.rounds import RoundPlayer, client_settings
 from systest.services.broker import Broker
-from systest.speed.play import CasePlayer, Say, check_rounds, disk_notes, have_peers, machine_words, order_of
+from systest.speed.play import (
+    CasePlayer,
+    Say,
+    check_rounds,
+    cut_off,
+    disk_notes,
+    have_peers,
+    machine_words,
+    order_of,
+)
 from systest.speed.result import SpeedResult
 from systest.speed.rows import CASES, GROUPS, MACHINE, TOPICS, plays_of, rows_of
 from systest.strategies import CONTROL, OURS, TRANSPORTS, YARDSTICK
@@ -72,8 +81,8 @@ class SpeedOptions:
 
 def play_speed(
     chosen: SpeedOptions, options: RunOptions, broker: Broker, player: RoundPlayer, say: Say
-) -> SpeedResult:
-    """Plays the table.
+) -> Iterator[SpeedResult]:
+    """Plays the table, and gives after each round the result so far, so that a run that is cut off has one.
 
     In each round the parts of the table come in an order that chance decides, and within a part all that is divided
     by each other, in an order that chance decides too. The peers' rounds are spread evenly. Before the first, the
@@ -99,28 +108,30 @@ def play_speed(
     # Topics come last: a broker is busy for a minute with what is left of a thousand deleted ones.
     few, many = [row for row in rows if row.group != TOPICS], [row for row in rows if row.group == TOPICS]
     first, *later = [part for part in (few, many) if part]
-    for part, others in ((first, [(CONTROL, MACHINE)]), *((part, []) for part in later)):
-        for number in range(1, chosen.rounds + 1):
-            with_peers = have_peers(number, chosen.rounds, chosen.peer_rounds)
-            plays = plays_of(part, cases.transports, with_peers)
-            for name, case in order_of([*plays.values(), others], chance):
-                cases.play(number, name, case)
-    return SpeedResult(
-        started=started.isoformat(timespec="seconds"),
-        took_s=time.monotonic() - began_s,
-        broker=broker.description,
-        machine=machine_words(load),
-        notes=(*options.notes, *left_out, *_unjudged(cases.transports), *disk_notes(broker)),
-        client=client_settings(CASES["saturate"].plan(YARDSTICK, chosen.duration_s)),
-        seed=options.seed,
-        rounds=chosen.rounds,
-        peer_rounds=chosen.peer_rounds,
-        duration_s=chosen.duration_s,
-        groups=chosen.groups,
-        producers=cases.producers,
-        transports=cases.transports,
-        played=tuple(cases.played),
-    )
+    parts = [(first, [(CONTROL, MACHINE)]), *((part, []) for part in later)]
+    rounds = [(number, *part) for part in parts for number in range(1, chosen.rounds + 1)]
+    for count, (number, part, others) in enumerate(rounds, 1):
+        with_peers = have_peers(number, chosen.rounds, chosen.peer_rounds)
+        plays = plays_of(part, cases.transports, with_peers)
+        for name, case in order_of([*plays.values(), others], chance):
+            cases.play(number, name, case)
+        notes = (*left_out, *_unjudged(cases.transports), *disk_notes(broker), *cut_off(count, len(rounds)))
+        yield SpeedResult(
+            started=started.isoformat(timespec="seconds"),
+            took_s=time.monotonic() - began_s,
+            broker=broker.description,
+            machine=machine_words(load),
+            notes=(*options.notes, *notes),
+            client=client_settings(CASES["saturate"].plan(YARDSTICK, chosen.duration_s)),
+            seed=options.seed,
+            rounds=chosen.rounds,
+            peer_rounds=chosen.peer_rounds,
+            duration_s=chosen.duration_s,
+            groups=chosen.groups,
+            producers=dict(cases.producers),
+            transports=dict(cases.transports),
+            played=tuple(cases.played),
+        )
 
 
 def _unjudged(transports: Mapping[str, str]) -> list[str]:

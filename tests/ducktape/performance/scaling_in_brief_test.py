@@ -22,7 +22,7 @@ class ScalingInBriefTest(SystemTest):
         broker.start()
         chosen = ScalingOptions(axes=("in-flight",), rounds=1, duration_s=0.5, up_to=10)
         options = replace(self.options, strategies=("sync", "async"))
-        result = play_scaling(chosen, options, broker, self.rounds_on(broker), say)
+        [result] = play_scaling(chosen, options, broker, self.rounds_on(broker), say)
         assert result.is_verified, result.unverified
         [axis], [view] = axes_named(chosen.axes), result.views
         found = {curve.strategy: [point.value for point in curve.points] for curve in result.curves(view)}

@@ -28,9 +28,9 @@ class ScalingTest(SystemTest):
         self.require_nodes(workers=2)
         broker = self.start_broker(performance=True, overrides=DELETED_AT_ONCE)
         say(f"broker: {broker.description}")
-        result = play_scaling(chosen, self.options, broker, self.rounds_on(broker), say)
         report = results_dir(self.test_context) / REPORT
-        report.write_text(result.to_json(), "utf-8")
-        report.with_suffix(".md").write_text(markdown(result), "utf-8")
-        report.with_suffix(".svg").write_text(chart(result), "utf-8")
+        for result in play_scaling(chosen, self.options, broker, self.rounds_on(broker), say):
+            report.write_text(result.to_json(), "utf-8")
+            report.with_suffix(".md").write_text(markdown(result), "utf-8")
+            report.with_suffix(".svg").write_text(chart(result), "utf-8")
         assert result.is_verified, "some check did not hold; see scaling.md"

@@ -13,15 +13,18 @@ from systest.testing import SystemTest
 
 
 class SpeedInBriefTest(SystemTest):
-    """One round of one part, on the embedded broker."""
+    """Two rounds of one part, on the embedded broker."""
 
     @cluster(num_nodes=3)
-    def test_one_round__of_one_part__is_verified_and_decides_nothing(self) -> None:
+    def test_two_rounds__of_one_part__are_verified_and_decide_nothing(self) -> None:
         broker = EmbeddedBroker(self.test_context, 1)
         broker.start()
         player = self.rounds_on(broker)
-        chosen = SpeedOptions(groups=("one-at-a-time",), rounds=1, peer_rounds=0, duration_s=0.2)
-        result = play_speed(chosen, self.options, broker, player, say)
+        chosen = SpeedOptions(groups=("one-at-a-time",), rounds=2, peer_rounds=0, duration_s=0.2)
+        first, result = play_speed(chosen, self.options, broker, player, say)
+        assert first.played == result.played[: len(first.played)], "a round's figures changed with the next"
+        assert "cut off after 1 of 2 rounds" in terminal(first, 160), "half a run looks whole"
+        assert "cut off" not in terminal(result, 160), "a whole run looks cut off"
         assert result.is_verified, result.unverified
         why_pure = player.why_pure()
         subjects = OURS if why_pure is None else (ASYNC,)

@@ -23,8 +23,8 @@ class SpeedTest(SystemTest):
         chosen = SpeedOptions.from_globals(self.test_context.globals)
         broker = self.start_broker(performance=True)
         say(f"broker: {broker.description}")
-        result = play_speed(chosen, self.options, broker, self.rounds_on(broker), say)
         report = results_dir(self.test_context) / REPORT
-        report.write_text(result.to_json(), "utf-8")
-        report.with_suffix(".md").write_text(markdown(result), "utf-8")
+        for result in play_speed(chosen, self.options, broker, self.rounds_on(broker), say):
+            report.write_text(result.to_json(), "utf-8")
+            report.with_suffix(".md").write_text(markdown(result), "utf-8")
         assert result.is_verified, "some check did not hold; see speed.md"
