@@ -34,12 +34,11 @@ class NetnsTest(Test):  # type: ignore[misc]  # ducktape has no types
         with NetnsRun("--nodes", "4", "--repeat", "2", *rounds(2)) as run:
             if not run.is_possible():
                 return
-            worker = run.await_worker()
-            node = node_of(worker)
+            node = run.await_worker()
             killed_s = time.time()
             for process in run.processes_on(node):
-                if victims == "everything" or process.name().startswith("sshd"):
-                    with contextlib.suppress(psutil.NoSuchProcess):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if victims == "everything" or process.name().startswith("sshd"):
                         process.kill()
             said = run.end()
             first, second = run.outcomes()
@@ -97,22 +96,20 @@ class NetnsRun(Run):
     def _cluster_files(self) -> list[Path]:
         return list(self.temporary.glob("systest-run-*/cluster.json"))
 
-    def await_worker(self) -> psutil.Process:
-        """A producer at work on a node."""
-        return self.awaited(
-            lambda: next((each for each in self.processes() if "systest.worker" in each.cmdline()), None)
+    def await_worker(self) -> str:
+        """Waits for a producer at work; returns the node that it runs on."""
+        worker = self.awaited(
+            lambda: next((each for each in self.processes() if "systest.worker" in each.words), None)
         )
+        [name] = re.findall(r"/(netns\d+)/tmp", worker.temporary)
+        return str(name)
 
     def processes_on(self, node: str) -> list[psutil.Process]:
         """All of a node's but its first, without which there would be no node."""
         config = f"/{node}/sshd_config"
-        [listener] = [each for each in self.processes() if any(config in word for word in each.cmdline())]
-        here = namespace_of(listener)
-        return [
-            each
-            for each in psutil.process_iter()
-            if namespace_of(each) == here and each.pid != listener.ppid()
-        ]
+        [listener] = [each.process for each in self.processes() if any(config in word for word in each.words)]
+        here, first = namespace_of(listener), listener.ppid()
+        return [each for each in psutil.process_iter() if namespace_of(each) == here and each.pid != first]
 
     def interface(self) -> str:
         """The driver's end of its cable to the nodes."""
@@ -120,12 +117,6 @@ class NetnsRun(Run):
         address = json.loads(file.read_text())["nodes"][0]["ssh_config"]["hostname"]
         _, second, third, _ = address.split(".")
         return f"systest{second}-{third}"
-
-
-def node_of(process: psutil.Process) -> str:
-    """The node that a process runs on, by its place for temporary files."""
-    [name] = re.findall(r"/(netns\d+)/tmp", process.environ()["TMPDIR"])
-    return str(name)
 
 
 def namespace_of(process: psutil.Process) -> str | None:

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +27,23 @@ END_LIMIT_S = 180.0
 GONE_LIMIT_S = 30.0
 
 _Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A process of a run as it was when it was looked at; it may have ended since.
+
+    Attributes:
+        process: the process.
+        words: its command line.
+        temporary: its place for temporary files, "" if it was told none.
+    """
+
+    process: psutil.Process
+    words: Sequence[str]
+    temporary: str
+
+
 _Run = TypeVar("_Run", bound="Run")
 
 
@@ -84,7 +102,7 @@ class Run:
     def leftovers(self) -> list[str]:
         """What of it is still there."""
         return [
-            *(json.dumps(process.cmdline()) for process in self.processes()),
+            *(json.dumps(each.words) for each in self.processes()),
             *(str(path) for path in self.temporary.iterdir()),
         ]
 
@@ -132,15 +150,15 @@ class Run:
             assert time.monotonic() < deadline_s, left
             time.sleep(0.1)
 
-    def processes(self) -> Iterator[psutil.Process]:
+    def processes(self) -> Iterator[Seen]:
         """All of it on this machine."""
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if process.status() != psutil.STATUS_ZOMBIE and (
-                    process.environ().get("TMPDIR", "").startswith(str(self.temporary))
-                    or any(str(self.temporary) in word for word in process.cmdline())
-                ):
-                    yield process
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                seen = Seen(process, process.cmdline(), process.environ().get("TMPDIR", ""))
+                if any(str(self.temporary) in word for word in (seen.temporary, *seen.words)):
+                    yield seen
 
     def outcomes(self) -> list[dict[str, Any]]:
         """Of its tests, in the order in which they began."""
