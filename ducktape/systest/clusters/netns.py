@@ -130,10 +130,17 @@ def why_not() -> str | None:
             f"nodes in network namespaces need {', '.join(lacking)}; run {_PROVISION} system "
             "(Debian: apt-get install openssh-server iproute2 util-linux)"
         )
+    return _forbidden()
+
+
+def _forbidden() -> str | None:
+    """Why the system has no namespaces to give, as `why_not`."""
     tried = _run([*_UNSHARE_NODE, "true"])
-    if tried.returncode != 0:
-        return f"the system allows no new namespaces, not even root's ({tried.stderr.strip()}); use --cluster local"
-    return None
+    if tried.returncode == 0:
+        return None
+    return (
+        f"the system allows no new namespaces, not even root's ({tried.stderr.strip()}); use --cluster local"
+    )
 
 
 def _lacking() -> list[str]:
@@ -151,6 +158,7 @@ def _provide_tools(say: Say) -> None:
         and _lacking()
         and shutil.which("apt-get")
         and not Path("/run/systemd/system").exists()
+        and (_path_of("unshare") is None or _forbidden() is None)
     ):
         say("Installing what nodes in network namespaces need...")
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):

@@ -61,3 +61,17 @@ def test_namespaces__that_take_too_long__are_told_as_any_other_reason(
     monkeypatch.setattr(netns, "_UNSHARE_NODE", ("sh", "-c", "exec sleep 10"))
     monkeypatch.setattr(netns, "_COMMAND_LIMIT_S", 0.2)
     assert "no new namespaces, not even root's (it had not ended after 0 s)" in str(netns.why_not())
+
+
+def test_tools__where_the_system_has_no_namespaces_to_give__are_not_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    installed = tmp_path / "installed"
+    script = tmp_path / "provision"
+    script.write_text(f"touch {installed}")
+    monkeypatch.setattr(netns, "_PROVISION", str(script))
+    monkeypatch.setattr(netns, "_TOOLS", ("no-such-tool",))
+    monkeypatch.setattr(netns, "_UNSHARE_NODE", ("false",))
+    with pytest.raises(PlaceUnavailable, match="no-such-tool"), netns.NetnsNodes(1).opened(print):
+        pass
+    assert not installed.exists()
