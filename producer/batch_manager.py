@@ -251,10 +251,9 @@ class ProducerBatchManager:
         self, topic: str, value: bytes, key: bytes | None, callback: asyncio.Future[Any]
     ) -> bool:
         """As `hand_over_alone`, with nothing made of the record; False if it must be tried again that way."""
-        self._granted += 1
         if not self.executor.execute_alone(topic, value, key, callback):
-            self._granted -= 1
             return False
+        self._granted += 1
         self._handed_over += 1
         self.executor.transport.expect_reports()
         return True

@@ -35,7 +35,7 @@ FORMS = (
 FIRST_OUTCOME_LIMIT_S = 5.0
 """How long a closed loop's warm-up waits to begin, for a client that is told of nothing."""
 OPEN_WARMUP_S = 1.0
-"""Of an open loop, which waits for nobody: longer than librdkafka's idempotent producer waits for its id."""
+"""Of an open loop, which waits for nobody: longer than an idempotent librdkafka waits for its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class Workload:
         in_flight: records that may be unacknowledged at once.
         duration_s: measured time; sending stops at its end.
         warmup_s: time before it whose records are verified but not in the figures. A closed loop's counts from the
-            first outcome on, and warms up a client at work: librdkafka's idempotent producer sends nothing for its
-            first half second, since it asks for its id when it is made, connected to nobody, and then by a timer.
+            first outcome on, and warms up a client at work: an idempotent librdkafka whose caller does not see to its
+            id sends nothing for half a second, since it asks when it is made, connected to nobody, and then by a timer.
         records_max: records sent in all, warm-up included; sending stops there if it comes first.
         rate_per_s: of an open loop, else None.
         tasks: whether `in_flight` is the number of tasks, with one record each.
