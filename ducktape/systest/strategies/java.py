@@ -2,7 +2,8 @@
 
 Idiom: `send()` with a callback for each record from one thread, a semaphore as the window, `flush()` and `close()` at
 the end. Its client settings are librdkafka's, translated; `batch.size` means memory for each partition's batch there.
-The warm-up is two seconds at the least, for its JIT compiler, or a third of the records if they are sent sooner.
+The warm-up counts from the first call, as this client is at work at once, and is two seconds at the least, for its JIT
+compiler, or a third of the records if they are sent sooner.
 
 Not in its figures: poll() (it has none), an event loop's lag (likewise), whose record a report carries (its reports
 carry none, so the check wrong-future judges it by places alone).
