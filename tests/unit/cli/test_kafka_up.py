@@ -11,16 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.ports import ADDRESS, free_ports
+
 LIMIT_S = 30.0
 
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port on which another program listens."""
+    """A port on which another program listens, behind one that is free."""
+    port = free_ports(2) + 1
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((ADDRESS, port))
         listener.listen()
-        yield listener.getsockname()[1]
+        yield port
 
 
 def kafka_up(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

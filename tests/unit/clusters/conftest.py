@@ -19,8 +19,8 @@ from ducktape.cluster.remoteaccount import RemoteAccountSSHConfig
 
 from systest.clusters.ssh import SshAccount
 from systest.distribution.cache import cache_root
+from tests.unit.ports import ADDRESS, free_ports
 
-ADDRESS = "127.0.0.1"
 UP_LIMIT_S = 20.0
 ROOT = Path(__file__).parents[3]
 PRIVILEGE_SEPARATION = Path("/run/sshd")  # an sshd of root's insists on it
@@ -57,9 +57,7 @@ class Sshd:
         for key in (self.key, directory / "host_key"):
             make_key(key)
         shutil.copy(self.key.with_suffix(".pub"), directory / "authorized_keys")
-        with socket.socket() as free:
-            free.bind((ADDRESS, 0))
-            self.port = int(free.getsockname()[1])
+        self.port = free_ports(1)
 
     def start(self, **environment: str) -> None:
         """Returns once it answers; its sessions get these variables."""
