@@ -92,6 +92,7 @@ def play_scaling(
     for name in names:
         if name not in PEERS:
             cases.warm_up(name, WARM_UP)
+    notes = (*options.notes, *left_out, *disk_notes(broker))
     parts = [
         part for is_heavy in (False, True) if (part := [axis for axis in axes if axis.is_heavy is is_heavy])
     ]
@@ -105,7 +106,7 @@ def play_scaling(
             took_s=time.monotonic() - began_s,
             broker=broker.description,
             machine=machine_words(load),
-            notes=(*options.notes, *left_out, *disk_notes(broker), *cut_off(count, len(rounds))),
+            notes=(*notes, *cut_off(count, len(rounds))),
             client=client_settings(CASES[WARM_UP].plan(names[0], chosen.duration_s)),
             seed=options.seed,
             rounds=chosen.rounds,

@@ -105,6 +105,7 @@ def play_speed(
         say(note)
     for name in (YARDSTICK, *subjects):
         cases.warm_up(name, "saturate")
+    notes = (*options.notes, *left_out, *_unjudged(cases.transports), *disk_notes(broker))
     # Topics come last: a broker is busy for a minute with what is left of a thousand deleted ones.
     few, many = [row for row in rows if row.group != TOPICS], [row for row in rows if row.group == TOPICS]
     first, *later = [part for part in (few, many) if part]
@@ -115,13 +116,12 @@ def play_speed(
         plays = plays_of(part, cases.transports, with_peers)
         for name, case in order_of([*plays.values(), others], chance):
             cases.play(number, name, case)
-        notes = (*left_out, *_unjudged(cases.transports), *disk_notes(broker), *cut_off(count, len(rounds)))
         yield SpeedResult(
             started=started.isoformat(timespec="seconds"),
             took_s=time.monotonic() - began_s,
             broker=broker.description,
             machine=machine_words(load),
-            notes=(*options.notes, *notes),
+            notes=(*notes, *cut_off(count, len(rounds))),
             client=client_settings(CASES["saturate"].plan(YARDSTICK, chosen.duration_s)),
             seed=options.seed,
             rounds=chosen.rounds,

@@ -37,7 +37,7 @@ class Schedule:
         self._late_ns = round(late_s * _S) if workload.rate_per_s else 0
         self._started_ns = 0
         self._warmup_ns = round(workload.warmup_s * _S)
-        self._is_at_work = workload.rate_per_s is not None or not self._warmup_ns
+        self._is_at_work = not workload.awaits_outcome
         self._on_begin: list[Callable[[], None]] = []
 
     def at_begin(self, act: Callable[[], None]) -> None:

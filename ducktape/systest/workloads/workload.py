@@ -81,10 +81,14 @@ class Workload:
             raise ValueError(f"batch is {self.batch}; choose 1 to in_flight, which is {self.in_flight}")
 
     @property
+    def awaits_outcome(self) -> bool:
+        """Whether its warm-up begins with the first outcome."""
+        return self.rate_per_s is None and self.warmup_s > 0
+
+    @property
     def sending_s_max(self) -> float:
         """How long it sends at the most."""
-        waits = self.rate_per_s is None and self.warmup_s > 0
-        return self.warmup_s + self.duration_s + (FIRST_OUTCOME_LIMIT_S if waits else 0.0)
+        return self.warmup_s + self.duration_s + (FIRST_OUTCOME_LIMIT_S if self.awaits_outcome else 0.0)
 
     @property
     def records_due(self) -> int:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,7 +15,8 @@ from confluent_kafka import Producer
 from ducktape.mark.resource import cluster
 from ducktape.tests.test import Test
 
-ADDRESS = "127.0.0.1"
+from systest.ports import ADDRESS, are_free, free_ports
+
 END_LIMIT_S = 30.0
 FLUSH_LIMIT_S = 20.0
 
@@ -71,22 +70,3 @@ def produce(client: dict[str, str]) -> None:
     producer.produce("try", b"hello", on_delivery=lambda error, _: error and failed.append(error))
     assert producer.flush(FLUSH_LIMIT_S) == 0
     assert failed == [], failed
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` ports in a row, below those that systems give out by themselves."""
-    for first in random.sample(range(20_000, 32_000), 1_000):
-        if are_free(first, count):
-            return first
-    raise AssertionError("no ports are free")
-
-
-def are_free(first: int, count: int) -> bool:
-    for port in range(first, first + count):
-        with socket.socket() as one:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that ended don't count
-            try:
-                one.bind((ADDRESS, port))
-            except OSError:
-                return False
-    return True

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.ports import ADDRESS, free_ports
+from systest.ports import ADDRESS, free_ports
 
 LIMIT_S = 30.0
 

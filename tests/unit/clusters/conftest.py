@@ -19,7 +19,7 @@ from ducktape.cluster.remoteaccount import RemoteAccountSSHConfig
 
 from systest.clusters.ssh import SshAccount
 from systest.distribution.cache import cache_root
-from tests.unit.ports import ADDRESS, free_ports
+from systest.ports import ADDRESS, free_ports
 
 UP_LIMIT_S = 20.0
 ROOT = Path(__file__).parents[3]

@@ -1,0 +1,28 @@
+"""Ports in a row that stay free until they are used, for tests that name a port before something listens there."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+ADDRESS = "127.0.0.1"
+
+
+def free_ports(count: int) -> int:
+    """The first of so many, below those that systems give out by themselves: of those anybody may get one meanwhile."""
+    for first in random.sample(range(20_000, 32_000), 1_000):
+        if are_free(first, count):
+            return first
+    raise AssertionError("no ports are free")
+
+
+def are_free(first: int, count: int) -> bool:
+    """Whether nothing listens on any of them."""
+    for port in range(first, first + count):
+        with socket.socket() as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that ended don't count
+            try:
+                one.bind((ADDRESS, port))
+            except OSError:
+                return False
+    return True
