@@ -1,4 +1,4 @@
-"""Ports in a row that stay free until they are used, for tests that name a port before something listens there."""
+"""Ports in a row that stay free until they are used, for who must name a port before something listens there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ def free_ports(count: int) -> int:
     for first in random.sample(range(20_000, 32_000), 1_000):
         if are_free(first, count):
             return first
-    raise AssertionError("no ports are free")
+    raise OSError(
+        f"no {count} ports in a row are free from 20000 to 32000 on {ADDRESS}; end what listens there"
+    )
 
 
 def are_free(first: int, count: int) -> bool:

@@ -11,7 +11,6 @@ directory and ends. While the runner lives it only looks. It touches nothing of 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sys
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from systest.clusters.owner import Owner, this_machine
+from systest.processes import kill, marked, words
 
 RUN_VARIABLE = "SYSTEST_RUN"
 """By this variable of its environment a process is known to belong to a run."""
@@ -88,45 +88,7 @@ def _signed_in(directory: Path) -> set[psutil.Process]:
 
 def _is_reaper(process: psutil.Process) -> bool:
     """One owner may have several, and each has work to do when the owner is gone."""
-    try:
-        return _MODULE in process.cmdline()
-    except psutil.Error:  # gone meanwhile
-        return False
-
-
-def marked(variable: str, value: str) -> set[psutil.Process]:
-    """Every process that has this in its environment, but for this one."""
-    found = set()
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get(variable) == value:
-                found.add(process)
-        except (psutil.Error, OSError):
-            continue  # gone meanwhile, or somebody else's
-    return found
-
-
-def lives(process: psutil.Process) -> bool:
-    """Whether it is there and at work; one that ended and was not waited for is not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:  # it went between the two questions
-        return False
-    except psutil.AccessDenied:  # it is another user's by now
-        return True
-
-
-def kill(process: psutil.Process) -> bool:
-    """Kills it; whether it was still there to kill, were it only that nobody here may."""
-    if process.pid == os.getpid() or not lives(process):
-        return False
-    try:
-        process.kill()  # psutil makes sure that the pid is still this process's
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        pass
-    return True
+    return _MODULE in words(process)
 
 
 if __name__ == "__main__":

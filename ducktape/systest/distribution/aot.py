@@ -12,7 +12,6 @@ import os
 import selectors
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from systest.distribution.jars import Say
 from systest.distribution.java import JavaRuntime
 from systest.distribution.jvm import JavaCommandFailed, environment, last_lines, run_java
 from systest.distribution.storage import META_FILE, meta_properties, random_id
+from systest.ports import free_ports
 
 _FIRST_AOT_VERSION = 25
 _TRAINING_START_LIMIT_S = 60.0
@@ -106,7 +106,8 @@ def _make(
 
 def _train(java: JavaRuntime, class_path: Sequence[str], made: Path, work: Path) -> None:
     (work / "data" / META_FILE).write_text(meta_properties(random_id(), kafka_id=1), "utf-8")
-    client_port, controller_port = _free_ports(2)
+    client_port = free_ports(2)
+    controller_port = client_port + 1
     properties = work / "server.properties"
     properties.write_text(
         f"""\
@@ -204,11 +205,3 @@ def _blocks(broker: subprocess.Popen[bytes], limit_s: float) -> Iterator[bytes]:
             if not block:
                 return
             yield block
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]

@@ -24,8 +24,8 @@ from typing import IO
 
 import psutil
 
-from systest.clusters.reaper import kill, lives, marked
 from systest.nightly.outcome import End, Ended
+from systest.processes import kill, lives, marked, words
 
 MARK = "SYSTEST_STEP"
 """The environment variable that a step's processes carry."""
@@ -166,7 +166,7 @@ def _end_left(mark: str, known: set[psutil.Process]) -> tuple[str, ...]:
     lines: set[str] = set()
     deadline_s = time.monotonic() + _TERM_S
     while left and time.monotonic() < deadline_s:
-        lines |= {_command(process) for process in left}
+        lines |= {" ".join(words(process)) or str(process.pid) for process in left}
         for process in left:
             kill(process)
         time.sleep(_LOOK_S)
@@ -176,13 +176,6 @@ def _end_left(mark: str, known: set[psutil.Process]) -> tuple[str, ...]:
 
 def _left(mark: str, known: set[psutil.Process]) -> set[psutil.Process]:
     return {process for process in {*marked(MARK, mark), *known} if lives(process)}
-
-
-def _command(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return str(process.pid)
 
 
 def _end_with_parent() -> None:

@@ -16,6 +16,8 @@ from ducktape.mark import parametrize
 from ducktape.mark.resource import cluster
 from ducktape.tests.test import Test
 
+from systest.processes import words
+
 ROOT = Path(__file__).parents[3]
 SMALL_BYTES = 64 << 20
 AMPLE_BYTES = 4 << 30  # a tmpfs takes the memory of what is in it, not of what could be
@@ -135,14 +137,8 @@ def await_worker(run: subprocess.Popen[str]) -> None:
     """Returns once a producer is at work."""
     deadline_s = time.monotonic() + STARTED_LIMIT_S
     while not any(
-        "systest.worker" in _command(child) for child in psutil.Process(run.pid).children(recursive=True)
+        "systest.worker" in " ".join(words(child))
+        for child in psutil.Process(run.pid).children(recursive=True)
     ):
         assert time.monotonic() < deadline_s, "the run has not come to its first round"
         time.sleep(0.1)
-
-
-def _command(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:  # it ended meanwhile
-        return ""

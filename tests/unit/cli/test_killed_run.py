@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+
+from systest.processes import words
 
 ROOT = Path(__file__).parents[3]
 STARTED_LIMIT_S = 60.0
@@ -23,7 +25,7 @@ IGNORING_SIGINT = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
 
 
 @pytest.fixture
-def run(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+def run(popen: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Any:
     """A comparison on the embedded broker that would take a minute, in a directory for temporary files of its own.
 
     A test may give it a command that becomes it.
@@ -33,7 +35,7 @@ def run(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.P
         *("--nodes", "3", "--broker", "embedded", "--strategies", "sync", "--duration", "20"),
         "--results-root",
     ]
-    with subprocess.Popen(
+    return popen(
         [*before, sys.executable, "-m", "systest", "run", *arguments, str(tmp_path / "results")],
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(tmp_path)},
@@ -41,11 +43,7 @@ def run(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.P
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    )
 
 
 def test_run__killed_at_work__leaves_no_process_and_no_directory(
@@ -56,22 +54,21 @@ def test_run__killed_at_work__leaves_no_process_and_no_directory(
     assert_nothing_left(run, tmp_path)
 
 
-def test_run__ctrl_c_before_the_first_test__ends_in_a_sentence(tmp_path: Path) -> None:
+def test_run__ctrl_c_before_the_first_test__ends_in_a_sentence(popen: Any, tmp_path: Path) -> None:
     """In the middle of what comes before: a cluster class of the user's that takes its time."""
     (tmp_path / "slow.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(60)\n")
-    with subprocess.Popen(
+    run = popen(
         [sys.executable, "-m", "systest", "run", "--cluster", "slow.Cluster"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{tmp_path}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as run:
-        assert run.stdout is not None
-        assert run.stdout.readline() == "loading\n"
-        run.send_signal(signal.SIGINT)
-        assert run.wait(GONE_LIMIT_S) == 128 + signal.SIGINT
-        assert words_of(run) == ["run_ducktape: ended by Ctrl-C"]
+    )
+    assert run.stdout.readline() == "loading\n"
+    run.send_signal(signal.SIGINT)
+    assert run.wait(GONE_LIMIT_S) == 128 + signal.SIGINT
+    assert words_of(run) == ["run_ducktape: ended by Ctrl-C"]
 
 
 def test_run__ctrl_c_at_work__leaves_no_process_and_no_directory(
@@ -116,8 +113,8 @@ def test_run__whose_test_process_is_killed__ends_soon_with_the_reason_and_leaves
 
 def process_of_the_test(run: subprocess.Popen[str]) -> psutil.Process:
     """The fork of the runner in which ducktape runs the test."""
-    command = psutil.Process(run.pid).cmdline()
-    (fork,) = (child for child in psutil.Process(run.pid).children() if child.cmdline() == command)
+    runner = psutil.Process(run.pid)
+    (fork,) = (child for child in runner.children() if words(child) == words(runner))
     return fork
 
 
@@ -154,7 +151,7 @@ def processes_in(directory: Path) -> list[str]:
     for process in psutil.process_iter():
         try:
             if process.environ().get("TMPDIR") == str(directory) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(" ".join(process.cmdline()))
+                found.append(" ".join(words(process)))
         except psutil.Error:  # it ended meanwhile, or is somebody else's
             continue
     return found

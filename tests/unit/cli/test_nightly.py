@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_night__in_brief__shows_its_summary_and_leaves_it_for_people_and_program
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_night__whose_reader_is_gone__lets_the_step_clean_up_and_leaves_its_summary(
-    tmp_path: Path, number: signal.Signals
+    popen: Any, tmp_path: Path, number: signal.Signals
 ) -> None:
     """As by Ctrl-C under `| tee`, or by closing the terminal."""
     script = (
@@ -110,24 +111,22 @@ def test_night__whose_reader_is_gone__lets_the_step_clean_up_and_leaves_its_summ
         f"nightly.STEPS = (nightly.STEPS[0].__class__('first', {f'sh -c {shlex.quote(script)}'!r}, 5),)\n"
         f"sys.exit(main(['nightly', '--results-root', {str(tmp_path)!r}]))"
     )
-    with subprocess.Popen(
+    night = popen(
         [sys.executable, "-c", program],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT / "ducktape")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as night:
-        assert night.stdout is not None
-        assert night.stderr is not None
-        assert any(line == "at work\n" for line in night.stdout)
-        night.stdout.close()
-        night.send_signal(number)
-        if number == signal.SIGHUP:
-            time.sleep(0.5)
-            night.send_signal(number)  # by the kernel, after the shell
-        complaints = night.stderr.read()
-        assert night.wait(LIMIT_S) == 128 + number, complaints
+    )
+    assert any(line == "at work\n" for line in night.stdout)
+    night.stdout.close()
+    night.send_signal(number)
+    if number == signal.SIGHUP:
+        time.sleep(0.5)
+        night.send_signal(number)  # by the kernel, after the shell
+    complaints = night.stderr.read()
+    assert night.wait(LIMIT_S) == 128 + number, complaints
     assert complaints == ""
     (directory,) = (tmp_path / "nightly").iterdir()
     (outcome,) = json.loads((directory / "summary.json").read_text("utf-8"))["outcomes"]

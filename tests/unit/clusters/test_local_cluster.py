@@ -111,7 +111,7 @@ def test_close__ends_processes_and_removes_the_directory(cluster: LocalCluster) 
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_owner__ended_in_any_way__leaves_nothing(how: signal.Signals) -> None:
+def test_owner__ended_in_any_way__leaves_nothing(popen: Any, how: signal.Signals) -> None:
     script = (
         "import time\n"
         "from systest.clusters.local import LocalCluster\n"
@@ -122,13 +122,12 @@ def test_owner__ended_in_any_way__leaves_nothing(how: signal.Signals) -> None:
         "print(cluster.directory, left.pid, flush=True)\n"
         "time.sleep(1000)\n"
     )
-    with subprocess.Popen(
+    owner = popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as owner:
-        assert owner.stdout is not None
-        directory, pid = owner.stdout.readline().split()
-        owner.send_signal(how)
-        owner.wait(GONE_LIMIT_S)
+    )
+    directory, pid = owner.stdout.readline().split()
+    owner.send_signal(how)
+    owner.wait(GONE_LIMIT_S)
     await_gone(int(pid))
     deadline_s = time.monotonic() + GONE_LIMIT_S
     while Path(directory).exists():
@@ -157,7 +156,7 @@ def test_nodes__as_many_as_a_user_asks_for__are_made() -> None:
     assert not Path(file).exists()
 
 
-def test_owner__of_two_clusters__ended__leaves_neither(tmp_path: Path) -> None:
+def test_owner__of_two_clusters__ended__leaves_neither(popen: Any, tmp_path: Path) -> None:
     """Each has a reaper of its own, and neither may end the other's. In a place of its own: other runs tidy up too."""
     script = (
         "import time\n"
@@ -165,18 +164,17 @@ def test_owner__of_two_clusters__ended__leaves_neither(tmp_path: Path) -> None:
         "print(*(LocalCluster(num_nodes=1).directory for _ in range(2)), flush=True)\n"
         "time.sleep(1000)\n"
     )
-    with subprocess.Popen(
+    owner = popen(
         [sys.executable, "-c", script],
         env={**os.environ, "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-    ) as owner:
-        assert owner.stdout is not None
-        directories = [Path(directory) for directory in owner.stdout.readline().split()]
-        time.sleep(REAPERS_KNOW_S)
-        owner.kill()
-        owner.wait(GONE_LIMIT_S)
+    )
+    directories = [Path(directory) for directory in owner.stdout.readline().split()]
+    time.sleep(REAPERS_KNOW_S)
+    owner.kill()
+    owner.wait(GONE_LIMIT_S)
     deadline_s = time.monotonic() + GONE_LIMIT_S
     while left := [directory for directory in directories if directory.exists()]:
         assert time.monotonic() < deadline_s, f"{left} is still there"

@@ -198,22 +198,20 @@ def test_process__signal_with_a_client_connected__ends_in_order(
     assert served.process.returncode == 0
 
 
-def test_process__parent_killed__ends_too() -> None:
-    parent = subprocess.Popen([sys.executable, "-c", STARTER, *COMMAND], stdout=subprocess.PIPE)
-    assert parent.stdout is not None
-    with parent.stdout:
-        ready = control.ready_of(parent.stdout.readline())
-        parent.kill()
-        parent.wait()
-        until(lambda: not lives(ready.pid), f"the end of {ready.pid}")
+def test_process__parent_killed__ends_too(popen: Any) -> None:
+    parent = popen([sys.executable, "-c", STARTER, *COMMAND], stdout=subprocess.PIPE)
+    ready = control.ready_of(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    until(lambda: not lives(ready.pid), f"the end of {ready.pid}")
 
 
-def test_process__watched_starter_killed__ends_in_order(serve: Callable[..., Served]) -> None:
-    with subprocess.Popen(["sleep", "60"]) as starter:
-        served = serve("--starter", str(starter.pid))
-        assert served.process.poll() is None
-        starter.kill()  # and not waited for: a zombie is as gone
-        assert served.process.wait(LIMIT_S) == 0
+def test_process__watched_starter_killed__ends_in_order(popen: Any, serve: Callable[..., Served]) -> None:
+    starter = popen(["sleep", "60"])
+    served = serve("--starter", str(starter.pid))
+    assert served.process.poll() is None
+    starter.kill()  # and not waited for: a zombie is as gone
+    assert served.process.wait(LIMIT_S) == 0
 
 
 def test_process__no_brokers__one_sentence_and_exit_status_1() -> None:

@@ -11,15 +11,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from systest.clusters.reaper import kill, lives
 from systest.nightly import Night, Step, play_night
 from systest.nightly import night as night_module
 from systest.nightly import process as step_process
 from systest.nightly.outcome import StepVerdict
+from systest.processes import kill, lives, words
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 90.0
@@ -55,14 +56,7 @@ def mark(tmp_path: Path) -> Iterator[str]:
 
 def processes(word: str) -> list[psutil.Process]:
     """Those that live with this word on their command lines."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE and word in " ".join(process.cmdline()):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+    return [each for each in psutil.process_iter() if word in " ".join(words(each)) and lives(each)]
 
 
 def shell(name: str, script: str, mark: str = "sh", limit_min: float = 1.0) -> Step:
@@ -175,7 +169,7 @@ def test_budget__with_less_than_a_minute_left__begins_no_step(tmp_path: Path) ->
 
 
 @pytest.fixture
-def command(tmp_path: Path, request: pytest.FixtureRequest, mark: str) -> Iterator[subprocess.Popen[str]]:
+def command(popen: Any, tmp_path: Path, request: pytest.FixtureRequest, mark: str) -> Any:
     """A night as a process, in its first step."""
     program = (
         "import sys; from pathlib import Path; from systest.nightly import Step, play_night, process, terminal\n"
@@ -184,22 +178,18 @@ def command(tmp_path: Path, request: pytest.FixtureRequest, mark: str) -> Iterat
         f"night = play_night(steps, Path({str(tmp_path / 'night')!r}), 5, (), lambda line: print(line, flush=True))\n"
         "print(terminal(night, 100)); sys.exit(night.exit_status)"
     )
-    with subprocess.Popen(
+    process = popen(
         [sys.executable, "-c", program],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT / "ducktape")},
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line.strip() == "at work":
-                    break
-            yield process
-        finally:
-            process.kill()
+    )
+    for line in process.stdout:
+        if line.strip() == "at work":
+            break
+    return process
 
 
 @pytest.mark.parametrize("command", [f"{HIDDEN} echo at work; sleep 1000"], ids=["hidden"], indirect=True)

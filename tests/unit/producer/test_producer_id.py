@@ -23,12 +23,13 @@ TIMER_S = 0.5
 async def test_first_record__idempotent__does_not_wait_for_librdkafkas_timer(broker, make) -> None:
     broker.create("t", 4)  # while it is being made, metadata comes again and again
     took_s = []
-    for _ in range(12):
+    for _ in range(40):
         began_s = time.monotonic()
         await make(IDEMPOTENT).send_and_wait("t", b"1")
         took_s.append(time.monotonic() - began_s)
     quick = sum(each < TIMER_S for each in took_s)
-    assert quick >= 10, f"without the search a half is, by luck: {took_s}"
+    # Without the search each is by one chance in two: 28 of 40 once in a hundred runs. A busy machine delays some.
+    assert quick >= 28, took_s
 
 
 @pytest.mark.parametrize(

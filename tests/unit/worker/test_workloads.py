@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from systest.checks import Expectation, Judgement, Verdict, judge
@@ -79,29 +80,28 @@ def test_open__any_strategy__sends_the_whole_timetable_and_nothing_ahead_of_it(
 def test_open__caller_held_up__every_record_due_meanwhile_is_sent_and_has_waited_since_it_was_due(
     workers: Any, spec_of: SpecOf, strategy: str
 ) -> None:
-    spec = spec_of(strategy, "open:1000", work={"duration_s": 1.0, "warmup_s": 0.1})
+    spec = spec_of(strategy, "open:1000", work={"duration_s": 2.0, "warmup_s": 0.1})
     started = workers.start(spec)
     assert isinstance(started.event(), Ready)
     assert isinstance(started.event(), Measure)
-    time.sleep(0.2)
-    stopped_ns = time.perf_counter_ns()
     started.process.send_signal(signal.SIGSTOP)
+    while psutil.Process(started.process.pid).status() != psutil.STATUS_STOPPED:
+        time.sleep(0.001)
+    stopped_ns = time.perf_counter_ns()
     time.sleep(0.4)
+    let_go_ns = time.perf_counter_ns()
     started.process.send_signal(signal.SIGCONT)
-    went_on_ns = time.perf_counter_ns()
     ended = started.end()
     history = history_of(spec)
-    assert history.rows == 1_100
+    assert history.rows == 2_100
     assert np.all(history.outcome == Outcome.ACKED)
-    due_meanwhile = (history.intended_ns > stopped_ns) & (history.intended_ns < went_on_ns)
-    held_up = int(np.count_nonzero(due_meanwhile))
-    assert held_up >= 300
-    waited_ns = history.settled_ns - history.intended_ns
-    assert np.all(waited_ns[due_meanwhile] >= went_on_ns - history.intended_ns[due_meanwhile] - 1_000_000)
+    due_meanwhile = (history.intended_ns > stopped_ns) & (history.intended_ns < let_go_ns)
+    assert np.count_nonzero(due_meanwhile) >= 300
+    assert np.all(history.settled_ns[due_meanwhile] > let_go_ns)
     figures = figures_of(history, ended)
     assert figures.latency is not None
     assert figures.service is not None
-    assert figures.latency.p90_ms > 100  # a third of the records had waited for 100 ms and more
+    assert figures.latency.p90_ms > 100  # a seventh of the records had waited for 100 ms and more
     assert figures.service.p50_ms < figures.latency.p90_ms
 
 
