@@ -38,7 +38,9 @@ def heard_ctrl_c() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def frozen_beginnings() -> None:
+def frozen_beginnings() -> Iterator[None]:
     """All that was collected and imported is nobody's garbage: tests that look for some are spared to look there."""
     gc.collect()
     gc.freeze()
+    yield
+    gc.unfreeze()
