@@ -8,7 +8,7 @@ import socket
 ADDRESS = "127.0.0.1"
 
 
-def free_ports(count: int) -> int:
+def first_of_free_ports(count: int) -> int:
     """The first of so many, below those that systems give out by themselves: of those anybody may get one meanwhile."""
     for first in random.sample(range(20_000, 32_000), 1_000):
         if are_free(first, count):

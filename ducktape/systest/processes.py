@@ -37,6 +37,14 @@ def lives(process: psutil.Process) -> bool:
         return True
 
 
+def pid_lives(pid: int) -> bool:
+    """Whether the process that now has this number is there and at work."""
+    try:
+        return lives(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
+
+
 def kill(process: psutil.Process) -> bool:
     """Kills it; whether it was still there to kill, were it only that nobody here may."""
     if process.pid == os.getpid() or not lives(process):

@@ -1,4 +1,4 @@
-"""What all unit tests share: processes that end with their test, and a Ctrl-C that they hear."""
+"""What all unit tests share: processes that end with their test, a Ctrl-C they hear, quick looks for garbage."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from systest.distribution.jars import Say
 from systest.distribution.java import JavaRuntime
 from systest.distribution.jvm import JavaCommandFailed, environment, last_lines, run_java
 from systest.distribution.storage import META_FILE, meta_properties, random_id
-from systest.ports import free_ports
+from systest.ports import first_of_free_ports
 
 _FIRST_AOT_VERSION = 25
 _TRAINING_START_LIMIT_S = 60.0
@@ -106,7 +106,7 @@ def _make(
 
 def _train(java: JavaRuntime, class_path: Sequence[str], made: Path, work: Path) -> None:
     (work / "data" / META_FILE).write_text(meta_properties(random_id(), kafka_id=1), "utf-8")
-    client_port = free_ports(2)
+    client_port = first_of_free_ports(2)
     controller_port = client_port + 1
     properties = work / "server.properties"
     properties.write_text(

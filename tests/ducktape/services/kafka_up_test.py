@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 from ducktape.mark.resource import cluster
 from ducktape.tests.test import Test
 
-from systest.ports import ADDRESS, are_free, free_ports
+from systest.ports import ADDRESS, are_free, first_of_free_ports
 
 END_LIMIT_S = 30.0
 FLUSH_LIMIT_S = 20.0
@@ -24,7 +24,7 @@ FLUSH_LIMIT_S = 20.0
 class KafkaUpTest(Test):  # type: ignore[misc]  # ducktape has no types
     @cluster(num_nodes=0)
     def test_kafka_up__port_and_sasl__serves_there_whoever_signs_in(self) -> None:
-        port = free_ports(2)
+        port = first_of_free_ports(2)
         with tempfile.TemporaryDirectory() as directory:
             with kafka_up(directory, "--brokers", "2", "--port", str(port), "--sasl") as up:
                 client = told(up)

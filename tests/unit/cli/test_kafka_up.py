@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from systest.ports import ADDRESS, free_ports
+from systest.ports import ADDRESS, first_of_free_ports
 
 LIMIT_S = 30.0
 
@@ -19,7 +19,7 @@ LIMIT_S = 30.0
 @pytest.fixture
 def taken() -> Iterator[int]:
     """A port on which another program listens, behind one that is free."""
-    port = free_ports(2) + 1
+    port = first_of_free_ports(2) + 1
     with socket.socket() as listener:
         listener.bind((ADDRESS, port))
         listener.listen()

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from systest.processes import words
+from systest.processes import lives, marked, words
 
 ROOT = Path(__file__).parents[3]
 STARTED_LIMIT_S = 60.0
@@ -114,7 +114,8 @@ def test_run__whose_test_process_is_killed__ends_soon_with_the_reason_and_leaves
 def process_of_the_test(run: subprocess.Popen[str]) -> psutil.Process:
     """The fork of the runner in which ducktape runs the test."""
     runner = psutil.Process(run.pid)
-    (fork,) = (child for child in runner.children() if words(child) == words(runner))
+    command = runner.cmdline()
+    (fork,) = (child for child in runner.children() if words(child) == command)
     return fork
 
 
@@ -147,11 +148,4 @@ def leftovers(directory: Path) -> list[str]:
 
 def processes_in(directory: Path) -> list[str]:
     """Command lines of all processes whose temporary directory this is."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("TMPDIR") == str(directory) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(" ".join(words(process)))
-        except psutil.Error:  # it ended meanwhile, or is somebody else's
-            continue
-    return found
+    return [" ".join(words(each)) for each in marked("TMPDIR", str(directory)) if lives(each)]

@@ -19,7 +19,7 @@ from ducktape.cluster.remoteaccount import RemoteAccountSSHConfig
 
 from systest.clusters.ssh import SshAccount
 from systest.distribution.cache import cache_root
-from systest.ports import ADDRESS, free_ports
+from systest.ports import ADDRESS, first_of_free_ports
 
 UP_LIMIT_S = 20.0
 ROOT = Path(__file__).parents[3]
@@ -57,7 +57,7 @@ class Sshd:
         for key in (self.key, directory / "host_key"):
             make_key(key)
         shutil.copy(self.key.with_suffix(".pub"), directory / "authorized_keys")
-        self.port = free_ports(1)
+        self.port = first_of_free_ports(1)
 
     def start(self, **environment: str) -> None:
         """Returns once it answers; its sessions get these variables."""

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from ducktape.cluster.remoteaccount import RemoteCommandError
 
 from systest.clusters.local import LocalCluster
 from systest.clusters.place import LOCAL_CLUSTER
 from systest.clusters.places import place_named
+from systest.processes import pid_lives
 from systest.services.process import NodeProcess, free_ports, node_address
 
 GONE_LIMIT_S = 10.0
@@ -38,7 +38,7 @@ def accounts(cluster: LocalCluster) -> list[Any]:
 
 def await_gone(pid: int) -> None:
     deadline_s = time.monotonic() + GONE_LIMIT_S
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+    while pid_lives(pid):
         assert time.monotonic() < deadline_s, f"process {pid} still runs"
         time.sleep(0.05)
 

@@ -15,13 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from ducktape.cluster.remoteaccount import RemoteAccountSSHConfig, RemoteCommandError
 
 from systest.clusters import ssh
 from systest.clusters.ssh import NodeError, NodeLost, NotProvisioned, SshAccount
-from systest.processes import words
+from systest.processes import pid_lives, words
 from systest.services.process import NodeProcess, free_ports, node_address
 
 GONE_LIMIT_S = 10.0
@@ -48,7 +47,7 @@ def watch_that_minds_silence(limit_s: float) -> str:
 
 def await_gone(pid: int) -> None:
     deadline_s = time.monotonic() + GONE_LIMIT_S
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+    while pid_lives(pid):
         assert time.monotonic() < deadline_s, f"process {pid} still runs"
         time.sleep(0.05)
 

@@ -12,15 +12,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-import psutil
 import pytest
 from confluent_kafka import KafkaError
 
 from systest.embedded import control
 from systest.embedded.client import CommandFailed, ControlClient
 from systest.embedded.mock_cluster import Api, MockCluster
+from systest.processes import pid_lives
 
 LIMIT_S = 10.0
 DELAY_MS = 400
@@ -33,31 +34,18 @@ time.sleep(60)
 
 
 class Served:
-    """An embedded broker that this test started, ended by `end` at the latest."""
+    """An embedded broker that this test started."""
 
-    def __init__(self, *options: str) -> None:
-        self.process = subprocess.Popen(
+    def __init__(self, popen: Any, *options: str) -> None:
+        self.process = popen(
             [*COMMAND, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        assert self.process.stdout is not None
         self.ready = control.ready_of(self.process.stdout.readline())
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.communicate()
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., Served]]:
-    started: list[Served] = []
-
-    def start(*options: str) -> Served:
-        started.append(Served(*options))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.end()
+def serve(popen: Any) -> Callable[..., Served]:
+    return partial(Served, popen)
 
 
 @pytest.fixture
@@ -176,7 +164,8 @@ def test_client__another_process_has_the_port__not_taken_for_ours(served: Served
 
 
 def test_client__broker_is_gone__says_so(served: Served, commands: ControlClient) -> None:
-    served.end()
+    served.process.kill()
+    served.process.wait()
     with pytest.raises(CommandFailed, match=f"pid {served.ready.pid}.*requests"):
         commands.call(control.Requests())
     with pytest.raises(CommandFailed, match="can't be reached"):
@@ -203,7 +192,7 @@ def test_process__parent_killed__ends_too(popen: Any) -> None:
     ready = control.ready_of(parent.stdout.readline())
     parent.kill()
     parent.wait()
-    until(lambda: not lives(ready.pid), f"the end of {ready.pid}")
+    until(lambda: not pid_lives(ready.pid), f"the end of {ready.pid}")
 
 
 def test_process__watched_starter_killed__ends_in_order(popen: Any, serve: Callable[..., Served]) -> None:
@@ -230,13 +219,6 @@ def test_ready__other_version__refused(served: Served) -> None:
     other = dataclasses.replace(served.ready, protocol=2)
     with pytest.raises(control.ControlError, match="speaks control protocol 2, not 1"):
         control.ready_of(control.ready_line(other))
-
-
-def lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def until(true: Callable[[], bool], what: str) -> None:

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from systest.cli.main import main
+from systest.processes import pid_lives
 from systest.safety import sanitizer
 from systest.safety.build import runtime_library
 from systest.safety.parts import CanNotRun, run_part
@@ -56,7 +56,7 @@ def test_part__that_leaves_a_process__takes_it_along(tmp_path: Path) -> None:
     found = part(tmp_path, program)
     pid = int(found.words.split()[1])
     deadline_s = time.monotonic() + 10
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+    while pid_lives(pid):
         assert time.monotonic() < deadline_s, "it lives on"
         time.sleep(0.05)
 

@@ -75,11 +75,11 @@ class Started:
 
 
 class Workers:
-    """Starts workers in a directory of their own; kills what is left of them."""
+    """Starts workers in a directory of their own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, popen: Any) -> None:
         self._directory = directory
-        self._started: list[subprocess.Popen[str]] = []
+        self._popen = popen
         self._numbers = itertools.count()
 
     def start(self, spec: Spec | str, python_options: Sequence[str] = ()) -> Started:
@@ -88,22 +88,16 @@ class Workers:
         path.write_text(spec if isinstance(spec, str) else json.dumps(spec.to_json()))
         strategy = spec.strategy if isinstance(spec, ProduceSpec) else "sync"
         python, *arguments = strategies.command(strategy, sys.executable, str(path))
-        process = subprocess.Popen(
+        process = self._popen(
             [python, *python_options, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        self._started.append(process)
         return Started(process)
 
     def run(self, spec: Spec | str, python_options: Sequence[str] = ()) -> Ended:
         return self.start(spec, python_options).end()
-
-    def stop(self) -> None:
-        for process in self._started:
-            process.kill()
-            process.communicate()
 
 
 @pytest.fixture(scope="session")
@@ -113,10 +107,8 @@ def cluster() -> Iterator[MockCluster]:
 
 
 @pytest.fixture
-def workers(tmp_path: Path) -> Iterator[Workers]:
-    started = Workers(tmp_path)
-    yield started
-    started.stop()
+def workers(tmp_path: Path, popen: Any) -> Workers:
+    return Workers(tmp_path, popen)
 
 
 @pytest.fixture

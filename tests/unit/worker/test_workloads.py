@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from systest.checks import Expectation, Judgement, Verdict, judge
@@ -85,8 +85,7 @@ def test_open__caller_held_up__every_record_due_meanwhile_is_sent_and_has_waited
     assert isinstance(started.event(), Ready)
     assert isinstance(started.event(), Measure)
     started.process.send_signal(signal.SIGSTOP)
-    while psutil.Process(started.process.pid).status() != psutil.STATUS_STOPPED:
-        time.sleep(0.001)
+    os.waitid(os.P_PID, started.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
     stopped_ns = time.perf_counter_ns()
     time.sleep(0.4)
     let_go_ns = time.perf_counter_ns()
