@@ -1,15 +1,27 @@
 #!/bin/sh
-# All tests of this repository: lint, types, unit tests, and the system tests in their quick form on real Kafka.
+# All tests of this repository: lint, types, unit tests, and the system tests in their quick form on real Kafka. What
+# could not be run here is told at the end; with NOT_RUN_ALLOWED=FILE it is a failure, but for what the file lists.
 set -eu
 cd -- "$(dirname -- "$0")"
 . ducktape/environment.sh
 environment systest,dev
 
+# What tests need of the system beside Python. Where an init system runs, a package would start a service.
+if [ "$(id -u)" = 0 ] && [ ! -d /run/systemd/system ]; then sh ducktape/provision.sh system || :; fi
+
+SYSTEST_NOT_RUN=$(mktemp)
+export SYSTEST_NOT_RUN
+trap 'rm -f "$SYSTEST_NOT_RUN"' EXIT
+
+failed=
+
+# One that fails hinders no other: a first run on a new machine is to tell all that there is to tell.
 step() {
-    echo
-    echo "== $1"
+    name=$1
     shift
-    "$@"
+    echo
+    echo "== $name"
+    "$@" || failed="$failed${failed:+, }$name"
 }
 
 step "lint" "$python" -m ruff check .
@@ -19,3 +31,9 @@ step "types" "$python" -m mypy
 step "unit tests" "$python" -m pytest tests/unit --numprocesses 6
 # Two rounds of the comparison are too few for a gate to fail by: speed is judged by longer runs, on machines left alone.
 step "system tests, quick form" "$python" -m systest run tests/ducktape/quick.yml --rounds 2
+step "not run here" "$python" -m systest.not_run "$SYSTEST_NOT_RUN" ${NOT_RUN_ALLOWED:+--allowed "$NOT_RUN_ALLOWED"}
+
+[ -z "$failed" ] || {
+    say "Failed: $failed."
+    exit 1
+}

@@ -71,7 +71,9 @@ def not_allowed(notes: Iterable[NotRun], allowed: str) -> list[NotRun]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 1 if something was left out that the list does not allow."""
-    parser = argparse.ArgumentParser(prog="python -m systest.not_run", description="What was not run here, and why.")
+    parser = argparse.ArgumentParser(
+        prog="python -m systest.not_run", description="What was not run here, and why."
+    )
     parser.add_argument("file", metavar="FILE", type=Path, help="the notes")
     parser.add_argument("--allowed", metavar="LIST", type=Path, help="of reasons that are no failure")
     args = parser.parse_args(argv)

@@ -120,21 +120,28 @@ class NetnsNodes(Place):
 
 
 def why_not() -> str | None:
-    """Why nodes can't be had here, in one sentence that says what to do; None if they can."""
-    if not sys.platform.startswith("linux"):
-        return f"network namespaces are Linux's, and this is {platform.system()}; use --cluster local"
-    if os.geteuid() != 0:
-        return "nodes in network namespaces need root, since each runs an sshd; run as root, or use --cluster local"
+    """Why nodes can't be had here, in one sentence that says what to do; None if they can.
+
+    What nothing can be done about comes first: nobody is to install an sshd and then hear that it was for nothing.
+    """
+    if (reason := _refused()) is not None:
+        return reason
     if lacking := _lacking():
         return (
             f"nodes in network namespaces need {', '.join(lacking)}; run {_PROVISION} system "
             "(Debian: apt-get install openssh-server iproute2 util-linux)"
         )
-    return _forbidden()
+    return None
 
 
-def _forbidden() -> str | None:
-    """Why the system has no namespaces to give, as `why_not`."""
+def _refused() -> str | None:
+    """Why no package would help, as `why_not`."""
+    if not sys.platform.startswith("linux"):
+        return f"network namespaces are Linux's, and this is {platform.system()}; use --cluster local"
+    if os.geteuid() != 0:
+        return "nodes in network namespaces need root, since each runs an sshd; run as root, or use --cluster local"
+    if _path_of("unshare") is None:
+        return None
     tried = _run([*_UNSHARE_NODE, "true"])
     if tried.returncode == 0:
         return None
@@ -154,11 +161,10 @@ def _path_of(tool: str) -> str | None:
 def _provide_tools(say: Say) -> None:
     """Installs what is lacking, where that starts no service that nobody asked for: where no init system runs."""
     if (
-        os.geteuid() == 0
-        and _lacking()
+        _lacking()
+        and _refused() is None
         and shutil.which("apt-get")
         and not Path("/run/systemd/system").exists()
-        and (_path_of("unshare") is None or _forbidden() is None)
     ):
         say("Installing what nodes in network namespaces need...")
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):

@@ -22,10 +22,7 @@ from systest.distribution.cache import cache_root
 from systest.ports import ADDRESS, first_of_free_ports
 
 UP_LIMIT_S = 20.0
-ROOT = Path(__file__).parents[3]
-PRIVILEGE_SEPARATION = Path("/run/sshd")  # an sshd of root's insists on it
 PASSED_ON = ("PATH", "PYTHONPATH", "JAVA_HOME", "KAFKA_HOME")
-INSTALL_LIMIT_S = 300.0
 
 CONFIG = """\
 Port {port}
@@ -129,26 +126,12 @@ def make_key(file: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def sshd_program() -> Iterator[str]:
-    """Its path; installed if root may and it is missing."""
-    if find_sshd() is None and os.geteuid() == 0:
-        subprocess.run(
-            ["sh", str(ROOT / "ducktape/provision.sh"), "system"],
-            capture_output=True,
-            timeout=INSTALL_LIMIT_S,
-            check=False,
-        )
+def sshd_program() -> str:
+    """Its path."""
     program = find_sshd()
     if program is None:
-        pytest.skip(
-            "there is no sshd here, and it can't be installed; run as root: apt-get install openssh-server"
-        )
-    makes_directory = os.geteuid() == 0 and not PRIVILEGE_SEPARATION.exists()
-    if makes_directory:
-        PRIVILEGE_SEPARATION.mkdir(mode=0o755)
-    yield program
-    if makes_directory:
-        PRIVILEGE_SEPARATION.rmdir()
+        pytest.skip("there is no sshd here; run as root: apt-get install openssh-server")
+    return program
 
 
 def find_sshd() -> str | None:

@@ -25,7 +25,9 @@ ROOT = Path(__file__).parents[3]
 LIMIT_S = 60.0
 REMOVAL_LIMIT_S = 30.0
 RANGE = ipaddress.IPv4Network("198.19.0.0/16")
-needs_client = pytest.mark.skipif(shutil.which("docker") is None, reason="there is no docker command here")
+needs_client = pytest.mark.skipif(
+    shutil.which("docker") is None, reason="there is no docker command here; install Docker's client"
+)
 
 
 # Choices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from systest.clusters import netns
 from systest.clusters.place import PlaceUnavailable
 
 needs_nodes = pytest.mark.skipif(netns.why_not() is not None, reason=netns.why_not() or "")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gets as far as this; run as root")
 
 
 @needs_nodes
@@ -54,24 +56,46 @@ def test_process__that_ended_before_it_was_looked_at__is_told_with_its_last_word
         netns._await_namespace("netns1", process, log)
 
 
-@needs_nodes
-def test_namespaces__that_take_too_long__are_told_as_any_other_reason(
-    monkeypatch: pytest.MonkeyPatch,
+@needs_root
+@pytest.mark.parametrize("tools", [("sh",), ("sh", "no-such-tool")], ids=["with sshd", "without"])
+@pytest.mark.parametrize(
+    ("unshare", "reason"),
+    [
+        (("sh", "-c", "echo not permitted >&2; exit 1"), "not permitted"),
+        (("sh", "-c", "exec sleep 10"), "it had not ended after 0 s"),
+    ],
+)
+def test_namespaces__that_the_system_does_not_give__are_told_before_what_could_be_installed(
+    unshare: tuple[str, ...], reason: str, tools: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(netns, "_UNSHARE_NODE", ("sh", "-c", "exec sleep 10"))
+    monkeypatch.setattr(netns, "_UNSHARE_NODE", unshare)
     monkeypatch.setattr(netns, "_COMMAND_LIMIT_S", 0.2)
-    assert "no new namespaces, not even root's (it had not ended after 0 s)" in str(netns.why_not())
+    monkeypatch.setattr(netns, "_TOOLS", tools)
+    assert f"the system allows no new namespaces, not even root's ({reason})" in str(netns.why_not())
 
 
-def test_tools__where_the_system_has_no_namespaces_to_give__are_not_installed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@needs_root
+def test_tools__that_are_lacking__are_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netns, "_UNSHARE_NODE", ("true",))
+    monkeypatch.setattr(netns, "_TOOLS", ("no-such-tool",))
+    assert "need no-such-tool; run ducktape/provision.sh system" in str(netns.why_not())
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("unshare", "is_installed"), [(("false",), False), (("true",), True)], ids=["refused", "given"]
+)
+def test_tools__that_are_lacking__are_installed_only_where_the_system_gives_namespaces(
+    unshare: tuple[str, ...], is_installed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    if is_installed and (shutil.which("apt-get") is None or Path("/run/systemd/system").exists()):
+        pytest.skip("packages are installed only by apt-get, where no init system would start their services")
     installed = tmp_path / "installed"
     script = tmp_path / "provision"
     script.write_text(f"touch {installed}")
     monkeypatch.setattr(netns, "_PROVISION", str(script))
     monkeypatch.setattr(netns, "_TOOLS", ("no-such-tool",))
-    monkeypatch.setattr(netns, "_UNSHARE_NODE", ("false",))
-    with pytest.raises(PlaceUnavailable, match="no-such-tool"), netns.NetnsNodes(1).opened(print):
+    monkeypatch.setattr(netns, "_UNSHARE_NODE", unshare)
+    with pytest.raises(PlaceUnavailable), netns.NetnsNodes(1).opened(print):
         pass
-    assert not installed.exists()
+    assert installed.exists() is is_installed

@@ -15,7 +15,10 @@ from systest.clusters.place import PlaceUnavailable
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 120.0
-needs_vagrant = pytest.mark.skipif(shutil.which("vagrant") is None, reason="there is no vagrant command here")
+needs_vagrant = pytest.mark.skipif(
+    shutil.which("vagrant") is None,
+    reason="there is no vagrant command here; run as root: apt-get install vagrant",
+)
 
 STATUS = """\
 1795578455,node1,metadata,provider,virtualbox

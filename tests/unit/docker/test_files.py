@@ -18,7 +18,7 @@ def tool(name: str) -> str:
     """A tool of the development environment; some platforms have no package of it."""
     found = shutil.which(name, path=str(Path(sys.executable).parent))
     if found is None:
-        pytest.skip(f"there is no {name} for this platform")
+        pytest.skip(f"there is no {name} for this platform among the packages; run it on Linux, x86_64")
     return found
 
 
