@@ -30,7 +30,8 @@ step "types" "$python" -m mypy
 # Six at once also on two cores: they wait for most of their time, for limits to pass and for what happens elsewhere.
 step "unit tests" "$python" -m pytest tests/unit --numprocesses 6
 # Two rounds of the comparison are too few for a gate to fail by: speed is judged by longer runs, on machines left alone.
-step "system tests, quick form" "$python" -m systest run tests/ducktape/quick.yml --rounds 2
+# Side by side as far as they have no figures to compare: they start and wait more than they compute.
+step "system tests, quick form" "$python" -m systest run tests/ducktape/quick.yml --rounds 2 --nodes 24 --max-parallel 3
 step "not run here" "$python" -m systest.not_run "$SYSTEST_NOT_RUN" ${NOT_RUN_ALLOWED:+--allowed "$NOT_RUN_ALLOWED"}
 
 [ -z "$failed" ] || {
