@@ -70,6 +70,8 @@ install_past_pins() {
 
 environment() {
     python=.venv/bin/python
+    # A run is some hundred processes, and each would compile this repository's modules anew.
+    unset PYTHONDONTWRITEBYTECODE
     # A venv is tied to its place and its Python, and is complete for the state it was made from.
     for made in "$1" systest,dev; do
         if "$python" -c '' 2>/dev/null && [ "$(cat ".venv/installed-$made" 2>/dev/null)" = "$(state)" ]; then
