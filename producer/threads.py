@@ -6,6 +6,7 @@ such a thread is left behind with the process.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -51,6 +52,8 @@ class DaemonThreads(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let the threads end when they have done what is queued. Never waits for a stuck call."""
+        if sys.is_finalizing():
+            return  # the process takes them all, and one may be gone already that held the lock
         with self._lock:
             if not self._closed:
                 self._closed = True

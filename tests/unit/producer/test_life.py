@@ -468,6 +468,29 @@ def test_interpreter__ends_without_close__does_not_hang(broker, transport, endin
     assert "dropped without close()" in ended.stderr or "kept" in ending
 
 
+def test_interpreter__ends_while_a_thread_has_a_lock__does_not_hang(broker, transport) -> None:
+    """Daemon threads end with the interpreter wherever they are; what they held is never given back."""
+    program = f"""
+        import asyncio
+        from producer import AIOProducer
+        async def work():
+            producer = AIOProducer({{"bootstrap.servers": "{broker.address}"}})
+            await producer.list_topics()
+            producer._executor._threads._lock.acquire()
+            return producer
+        loop = asyncio.new_event_loop(); kept = loop.run_until_complete(work())
+        print("ended")
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, "PRODUCER_TRANSPORT": transport},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "ended\n"), ended.stderr
+
+
 def test_interpreter__producers_threads__never_import(broker, transport) -> None:
     """A daemon thread that the exit catches in an import keeps the import lock, and the exit may wait for that."""
     program = f"""
