@@ -1,5 +1,7 @@
 """What a run of tests left out, and why: noted by whoever skips a test, told in a few lines when all is over.
 
+A ducktape test says so by what it returns, `not_run.data(reason)`; `systest run` tells it and notes it.
+
 Notes go to the file that the variable SYSTEST_NOT_RUN names, one JSON object a line, so that runners of any kind and
 their worker processes can add to it; without the variable nothing is noted. `./run_tests.sh` sets it and tells:
 
@@ -22,6 +24,8 @@ from pathlib import Path
 
 VARIABLE = "SYSTEST_NOT_RUN"
 _NAMED = 2
+_DATA = "not_run"
+_DATA_IN_PART = "left_out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,26 @@ class NotRun:
 
     test: str
     reason: str
+
+
+def data(reason: str) -> dict[str, str]:
+    """What a ducktape test returns that can't be run here, with a reason as `NotRun` has it."""
+    return {_DATA: reason}
+
+
+def data_in_part(reason: str | None) -> dict[str, str] | None:
+    """What a ducktape test returns that ran, but had to leave something out; None if there is no reason."""
+    return None if reason is None else {_DATA_IN_PART: reason}
+
+
+def reason_of(returned: object) -> str | None:
+    """Why a test was not run, from what it returned; None if it was."""
+    return returned.get(_DATA) if isinstance(returned, dict) else None
+
+
+def left_out_of(returned: object) -> str | None:
+    """What a test that ran left out and why, from what it returned; None if nothing."""
+    return returned.get(_DATA_IN_PART) if isinstance(returned, dict) else None
 
 
 def note(test: str, reason: str) -> None:

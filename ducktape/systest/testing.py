@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ducktape.tests.test import Test
 
@@ -12,6 +13,16 @@ from systest.services.broker import Broker, BrokerKind
 from systest.services.embedded import EmbeddedBroker
 from systest.services.external import ExternalKafka
 from systest.services.kafka import KafkaService
+
+_BEGIN_S = 300.0
+_ROUND_S = 20.0
+"""What a round takes beside its measured time, and five times that: topic, two processes, reading it all back."""
+
+
+def rounds_limit_s(context: Any) -> float:
+    """The limit of a test that plays each of the user's strategies as often as the user wants."""
+    options = RunOptions.from_globals(context.globals or {})
+    return _BEGIN_S + options.rounds * len(options.strategies) * (5 * options.duration_s + _ROUND_S)
 
 
 class TooFewNodes(Exception):

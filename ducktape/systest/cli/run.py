@@ -24,8 +24,10 @@ from typing import Any
 from ducktape.command_line import main as ducktape
 from ducktape.command_line.parse_args import create_ducktape_parser
 
-from systest import comparison, reports, scaling, speed
+from systest import comparison, not_run, reports, scaling, speed
 from systest.cli import disk
+from systest.cli.closing import closing
+from systest.cli.loader import assert_loadable
 from systest.cli.runner import Runner
 from systest.clusters.place import Opened, Place, PlaceUnavailable
 from systest.clusters.places import place_named
@@ -134,10 +136,12 @@ def _run_somewhere(args: argparse.Namespace) -> int:
             if args.cluster == "docker":
                 return _run_in_docker(args, rest)
             place = place_named(args.cluster, args.nodes)
-            options = _prepared(_options(args), place, broker_chosen=args.broker is not None)
+            options = _options(args)
+            _check_tests(rest)
+            options = _prepared(options, place, broker_chosen=args.broker is not None)
             opened = stack.enter_context(place.opened(say))
         except (ValueError, BrokerError, DistributionUnavailable, PlaceUnavailable) as error:
-            print(f"run_ducktape: {error}", file=sys.stderr)
+            print(*(f"run_ducktape: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
             return os.EX_UNAVAILABLE if isinstance(error, PlaceUnavailable) else 2
         for note in opened.notes:
             options = _noted(options, note)
@@ -159,6 +163,7 @@ def _run_in_docker(args: argparse.Namespace, rest: argparse.Namespace) -> int:
         raise ValueError(
             "the embedded broker serves the processes of its own machine only; use --cluster local"
         )
+    _check_tests(rest)
     results = Path(rest.results_root)
     results.resolve().mkdir(parents=True, exist_ok=True)
     read = tuple(Path(file) for file in (args.client_config, args.gates) if file)
@@ -180,18 +185,32 @@ def _without_place(arguments: Sequence[str]) -> list[str]:
 def _run_tests(
     arguments: Sequence[str], rest: argparse.Namespace, opened: Opened, options: RunOptions
 ) -> int:
-    is_main_job = rest.test_path == create_ducktape_parser().get_default("test_path")
+    is_main_job = _is_main_job(rest)
     user_globals = {**options.to_globals(), **_user_globals(rest.globals)}
     command = [*arguments, *opened.arguments, "--globals", json.dumps(user_globals)]
     latest = Path(rest.results_root, "latest")
     latest_before = latest.resolve()
-    with contextlib.redirect_stdout(io.StringIO()) if is_main_job else contextlib.nullcontext():
+    words = io.StringIO()
+    with contextlib.redirect_stdout(words) if is_main_job else contextlib.nullcontext():
         status = _run([MAIN_JOB, *command] if is_main_job else command)
-    if latest.resolve() != latest_before:  # else it ended before its first test
-        for name, shown in _REPORTS.items():
-            for report in sorted(latest.resolve().glob(f"**/{name}")):
-                _show(report, shown)
-    return status
+    session = latest.resolve()
+    if session == latest_before:  # it ended before its first test
+        if status and status < 128:
+            sys.stdout.write(words.getvalue())
+        return status
+    shown = [
+        (report, show) for name, show in _REPORTS.items() for report in sorted(session.glob(f"**/{name}"))
+    ]
+    for report, show in shown:
+        _show(report, show)
+    end = closing(json.loads((session / "report.json").read_text("utf-8"))["results"], status)
+    if is_main_job and not shown:
+        print(*end.failures, sep="\n")
+    for test in end.not_run:
+        not_run.note(test.test, test.reason)
+    for sentence in end.sentences:
+        say(f"run_ducktape: {sentence}")
+    return end.status
 
 
 def _options(args: argparse.Namespace) -> RunOptions:
@@ -226,7 +245,22 @@ def _check_files(rest: argparse.Namespace) -> None:
             _check_suite(Path(suite))
 
 
+def _is_main_job(rest: argparse.Namespace) -> bool:
+    return bool(rest.test_path == create_ducktape_parser().get_default("test_path"))
+
+
+def _check_tests(rest: argparse.Namespace) -> None:
+    """Raises ValueError unless all that is to be run is there, a line for each thing that is not."""
+    try:
+        parameters = None if rest.parameters is None else json.loads(rest.parameters)
+    except ValueError as error:
+        raise ValueError(f"--parameters {rest.parameters} is not JSON: {error}") from error
+    assert_loadable([MAIN_JOB] if _is_main_job(rest) else rest.test_path, rest.exclude or [], parameters)
+
+
 def _check_suite(suite: Path) -> None:
+    if suite.suffix == ".yaml":
+        raise ValueError(f"ducktape knows a suite by its suffix .yml; rename {suite}")
     try:
         content = read_yaml(suite)
     except NotYaml as error:

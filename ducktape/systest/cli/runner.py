@@ -1,8 +1,11 @@
-"""ducktape's runner, which waits for no test process that is gone and ends within seconds of SIGTERM.
+"""ducktape's runner, which waits for no test that is gone or over its limit, and ends within seconds of SIGTERM.
 
 ducktape's own learns of a test's end by a message alone, and waits 30 minutes for that of a process that was
 killed; on SIGTERM it kills them all, and then waits. Here SIGTERM ends the tests as Ctrl-C does, so that they
 clean up after themselves on whatever cluster they run, and kills those that have not ended in time.
+
+A test ends itself at its limit (`systest.cli.client`). One that can't, as its process stands still, is killed some time
+later, and the run ends with it: what the test left on its nodes is nothing for another test to start from.
 """
 
 from __future__ import annotations
@@ -14,17 +17,21 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ducktape.tests import runner as ducktape_runner
 from ducktape.tests.runner import Receiver, TestRunner
 
+from systest.cli.client import run_client
+from systest.limits import TEARDOWN_S, limit_s
 from systest.progress import say
 
 _LOOK_MS = 200
-_SILENCE_LIMIT_MS = 1_800_000
 _TIDY_UP_S = 6.0
+_GRACE_S = TEARDOWN_S + 60.0
+"""After a test's limit: time for stacks and for tidying up."""
 
 
 class TestProcessDied(Exception):
-    """A test's process ended without a word, so nobody knows what came of the test."""
+    """A test's process ended without a word, or had to be killed, so nobody knows what came of the test."""
 
 
 class Runner(TestRunner):  # type: ignore[misc]  # ducktape has no types
@@ -36,6 +43,8 @@ class Runner(TestRunner):  # type: ignore[misc]  # ducktape has no types
         if multiprocessing.get_start_method() == "forkserver":
             multiprocessing.set_start_method("fork", force=True)
         super().__init__(*arguments, **named)
+        ducktape_runner.run_client = run_client  # which a runner takes from its module
+        self._end_s: dict[Any, float] = {}  # when a test's process is killed
         self.receiver: Receiver = _Receiver(self.receiver, self._look)
         # A script's background jobs ignore it, and so would the tests, which end by it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -47,7 +56,17 @@ class Runner(TestRunner):  # type: ignore[misc]  # ducktape has no types
         if self._kill_s is not None:
             say("run_ducktape: ended by SIGTERM")
             raise SystemExit(128 + signal.SIGTERM)
+        if left := self.scheduler.drain_remaining_tests():
+            names = "".join(f"\n  {test.test_id}" for test in left)
+            say(f"run_ducktape: the run ended early; {len(left)} of its tests were not run:{names}")
         return results
+
+    def _run_single_test(self, test_context: Any) -> None:
+        """As ducktape's, with the latest moment at which the test has ended."""
+        key = ducktape_runner.TestKey(test_context.test_id, self.test_counter)
+        limit = max(1, self.deflake_num) * (limit_s(test_context) + _GRACE_S)
+        self._end_s[key] = time.monotonic() + limit
+        super()._run_single_test(test_context)
 
     def _report_unschedulable(self, unschedulable: Any, err_msg: str | None = None) -> None:
         """As ducktape's, which tells the log alone."""
@@ -72,8 +91,16 @@ class Runner(TestRunner):  # type: ignore[misc]  # ducktape has no types
             self._signal_tests(signal.SIGKILL)
         for key in self.active_tests:
             process = self._client_procs[key]
-            if not process.is_alive():
-                died = TestProcessDied(f"the process of {key.test_id} died ({_end_of(process)})")
+            hung = time.monotonic() > self._end_s[key]
+            if hung and process.is_alive():
+                os.kill(process.pid, signal.SIGKILL)
+                process.join(_TIDY_UP_S)
+            if hung or not process.is_alive():
+                died = TestProcessDied(
+                    f"{key.test_id} hung and could not end itself at its limit, so it was killed"
+                    if hung
+                    else f"the process of {key.test_id} died ({_end_of(process)})"
+                )
                 if self._kill_s is None:
                     say(f"run_ducktape: {died}; the run ends here")
                 raise died
@@ -93,12 +120,11 @@ class _Receiver(Receiver):  # type: ignore[misc]
         self._look = look
 
     def recv(self, timeout: int | None = None) -> Any:
-        """The next message of a test; `timeout` is in milliseconds, None for ducktape's own."""
-        limit_ms = _SILENCE_LIMIT_MS if timeout is None else timeout
-        deadline_s = time.monotonic() + limit_ms / 1000
-        while not self.socket.poll(_LOOK_MS) and time.monotonic() < deadline_s:
+        """The next message of a test, however long it takes: tests have limits of their own, and may be silent."""
+        del timeout
+        while not self.socket.poll(_LOOK_MS):
             self._look()
-        return super().recv(timeout=1)  # raises if there still is none
+        return super().recv(timeout=1)
 
 
 def _end_of(process: multiprocessing.Process) -> str:

@@ -373,6 +373,17 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
             if member.state is not _State.STOPPED and member.process and not member.process.is_alive():
                 raise BrokerDied(f"{member.title} has died; {_last_words(member, member.process)}")
 
+    def ask_for_stacks(self) -> bool:
+        """Has each process that runs write its threads' stacks to its log. Whether there is one."""
+        running = [
+            member.process
+            for member in self._members
+            if member.state is _State.RUNNING and member.process is not None and member.process.is_alive()
+        ]
+        for process in running:
+            process.signal("QUIT")
+        return bool(running)
+
     # Inside
 
     def _members_on(self, node: Any) -> list[_Member]:

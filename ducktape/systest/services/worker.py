@@ -271,6 +271,15 @@ class WorkerService(Service):  # type: ignore[misc]  # ducktape has no types
             return strategies.command(spec.strategy, python, spec_path)
         return [python, "-m", "systest.worker", spec_path]
 
+    def ask_for_stacks(self) -> bool:
+        """Has each worker that runs write its threads' stacks to its log. Whether there is one."""
+        running = [run for run in self._runs.values() if run.process.is_alive()]
+        for run in running:
+            run.process.signal("QUIT")
+        if running:
+            time.sleep(_STACKS_S)
+        return bool(running)
+
     def start_node(self, node: Any, **kwargs: Any) -> None:
         """A worker starts when there is work: `launch`."""
 

@@ -18,22 +18,24 @@ from ducktape.mark import parametrize
 from ducktape.mark.resource import cluster
 from ducktape.tests.test import Test
 
-from clusters.started import ONE_NODE, THREE_NODES, Run, rounds
+from clusters.started import ONE_NODE, THREE_NODES, LeftOut, Run, rounds
 from systest.clusters import netns
+from systest.limits import limit
 
 NOTICED_S = 10.0
 
 
+@limit(minutes=15)
 class NetnsTest(Test):  # type: ignore[misc]  # ducktape has no types
     @cluster(num_nodes=0)
     @parametrize(victims="sshd")
     @parametrize(victims="everything")
     def test_run__node_lost_in_the_middle_of_a_test__names_it_soon_and_the_next_test_starts_clean(
         self, victims: str
-    ) -> None:
+    ) -> LeftOut:
         with NetnsRun("--nodes", "4", "--repeat", "2", *rounds(2)) as run:
-            if not run.is_possible():
-                return
+            if (left_out := run.left_out()) is not None:
+                return left_out
             node = run.await_worker()
             killed_s = time.time()
             for process in run.processes_on(node):
@@ -49,22 +51,24 @@ class NetnsTest(Test):  # type: ignore[misc]  # ducktape has no types
             assert second["test_status"] == "PASS", second["summary"]
             assert f"root@{node}: it can't be reached" in said, said
             assert run.status == 1
+            return None
 
     @cluster(num_nodes=0)
-    def test_run__two_tests_at_once_on_five_nodes__share_none_of_them_and_pass(self) -> None:
+    def test_run__two_tests_at_once_on_five_nodes__share_none_of_them_and_pass(self) -> LeftOut:
         with NetnsRun("--nodes", "5", "--max-parallel", "2", THREE_NODES, ONE_NODE) as run:
-            if not run.is_possible():
-                return
+            if (left_out := run.left_out()) is not None:
+                return left_out
             run.assert_two_at_once_on_nodes_of_their_own()
+            return None
 
     @cluster(num_nodes=0)
     @parametrize(how="SIGKILL")
     @parametrize(how="SIGINT")
     @parametrize(how="SIGTERM")
-    def test_run__ended_at_work__leaves_no_node(self, how: str) -> None:
+    def test_run__ended_at_work__leaves_no_node(self, how: str) -> LeftOut:
         with NetnsRun("--nodes", "3", *rounds(20)) as run:
-            if not run.is_possible():
-                return
+            if (left_out := run.left_out()) is not None:
+                return left_out
             run.await_worker()
             interface = run.interface()
             assert Path("/sys/class/net", interface).exists(), (
@@ -75,13 +79,15 @@ class NetnsTest(Test):  # type: ignore[misc]  # ducktape has no types
             assert run.status != 0
             run.assert_nothing_left()
             assert not Path("/sys/class/net", interface).exists(), f"{interface} is left"
+            return None
 
     @cluster(num_nodes=0)
-    def test_run__too_few_nodes__says_how_many_it_wants(self) -> None:
+    def test_run__too_few_nodes__says_how_many_it_wants(self) -> LeftOut:
         with NetnsRun("--nodes", "2", *rounds(1)) as run:
-            if not run.is_possible():
-                return
+            if (left_out := run.left_out()) is not None:
+                return left_out
             run.assert_said_that_it_wants_three_nodes_and_has_two()
+            return None
 
 
 class NetnsRun(Run):

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+
+from systest import not_run
 
 ROOT = Path(__file__).parents[3]
 ROUNDS = "tests/ducktape/delivery/delivery_test.py::DeliveryTest.test_strategy__round_after_round__raises_no_anomaly"
@@ -47,9 +49,13 @@ class Seen:
 _Run = TypeVar("_Run", bound="Run")
 
 
-def rounds(count: int) -> list[str]:
+LeftOut = Mapping[str, str] | None
+"""What a test returns: that it could not be run here, and why."""
+
+
+def rounds(count: int, strategy: str = "sync") -> list[str]:
     """Arguments for a test on three nodes that takes a second or two for each round."""
-    return [ROUNDS, "--parameters", json.dumps({"strategy": "sync", "rounds": count})]
+    return [ROUNDS, "--parameters", json.dumps({"strategy": strategy, "rounds": count})]
 
 
 class Run:
@@ -106,15 +112,15 @@ class Run:
             *(str(path) for path in self.temporary.iterdir()),
         ]
 
-    def is_possible(self) -> bool:
-        """Whether its cluster can be had here; if not, the run must have said so in one sentence."""
+    def left_out(self) -> LeftOut:
+        """None if its cluster can be had here; if not, what the test returns, once the run has said why in one sentence."""
         reason = self.why_not()
         if reason is None:
-            return True
+            return None
         said = self.end()
         assert said.splitlines()[-1] == f"run_ducktape: {reason}", said
         assert self.status == os.EX_UNAVAILABLE, f"status {self.status}"
-        return False
+        return not_run.data(reason)
 
     @property
     def status(self) -> int | None:

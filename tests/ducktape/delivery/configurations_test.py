@@ -13,6 +13,7 @@ from statistics import median
 
 from ducktape.mark.resource import cluster
 
+from systest.limits import limit
 from systest.metrics.figures import LoopLag, RoundFigures, loop_lag
 from systest.progress import say
 from systest.rounds import Round, RoundPlan, RoundPlayer, results_dir
@@ -75,6 +76,7 @@ FEW = (
 class ConfigurationsTest(SystemTest):
     """Every configuration in turn on one broker, and a line of figures for each."""
 
+    @limit(minutes=60)
     @cluster(num_nodes=3)
     def test_configurations__a_million_records_each__verified_on_time_and_in_flat_memory(self) -> None:
         player = self.rounds_on(self.start_broker(performance=True))

@@ -6,6 +6,7 @@ from ducktape.mark import matrix
 from ducktape.mark.resource import cluster
 
 from systest import strategies
+from systest.limits import limit
 from systest.rounds import RoundPlan
 from systest.strategies.mutants import MUTABLE, MUTANTS
 from systest.testing import SystemTest
@@ -42,6 +43,7 @@ class DeliveryTest(SystemTest):
                 player.play(RoundPlan(strategy, work, identify_reports=True)).assert_held()
         player.play(RoundPlan(strategy, SHORT, topics=20, partitions=2, identify_reports=True)).assert_held()
 
+    @limit(minutes=10)
     @cluster(num_nodes=3)
     @matrix(strategy=list(strategies.NAMES), rounds=[20])
     def test_strategy__round_after_round__raises_no_anomaly(self, strategy: str, rounds: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ducktape.mark.resource import cluster
 
 from producer.transport import transports, why_not_compiled
+from systest import not_run
 from systest.testing import SystemTest
 
 SCRIPT = Path(__file__).with_name("bare.py")
@@ -19,7 +20,7 @@ class BareInBriefTest(SystemTest):
     """One round of some records."""
 
     @cluster(num_nodes=1)
-    def test_one_round__of_every_producer__prints_each_figure_with_its_ratio(self) -> None:
+    def test_one_round__of_every_producer__prints_each_figure_with_its_ratio(self) -> dict[str, str] | None:
         broker = self.start_broker(1)
         servers = ["--bootstrap-server", broker.bootstrap_servers()]
         command = [sys.executable, str(SCRIPT), *servers, "--rounds", "1", "--records", "20000"]
@@ -34,3 +35,4 @@ class BareInBriefTest(SystemTest):
         assert all(ratio > 0 for ratio, _ in ratios), ended.stdout
         # No matter of speed: librdkafka left alone waits out a timer of half a second before a new producer's first.
         assert all(ratio < 0.8 for ratio, line in ratios if "first_ms" in line), ended.stdout
+        return not_run.data_in_part(why_not_compiled())

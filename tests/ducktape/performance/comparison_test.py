@@ -6,16 +6,18 @@ from pathlib import Path
 
 from systest.comparison import REPORT, play_comparison
 from systest.gates import load_gates
+from systest.limits import limit
 from systest.progress import say
 from systest.reports import RunResult, gate_failures, junit, markdown
 from systest.rounds import results_dir
-from systest.testing import SystemTest
+from systest.testing import SystemTest, rounds_limit_s
 
 
 class ComparisonTest(SystemTest):
     """All strategies that the user chose, in interleaved rounds."""
 
     # No @cluster: it takes every node, so that no other test runs beside it.
+    @limit(of=rounds_limit_s)
     def test_strategies__take_turns__every_record_is_where_it_was_acknowledged(self) -> None:
         try:
             result = self._compare()

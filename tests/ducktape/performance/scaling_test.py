@@ -10,6 +10,7 @@ sizes, topics, partitions; `duration_s` and `up_to`, a greatest number along eac
 
 from __future__ import annotations
 
+from systest.limits import limit
 from systest.progress import say
 from systest.rounds import results_dir
 from systest.scaling import REPORT, ScalingOptions, chart, markdown, play_scaling
@@ -23,6 +24,7 @@ class ScalingTest(SystemTest):
     """Every axis, for every strategy that the user chose."""
 
     # No @cluster: it takes every node, so that no other test runs beside it.
+    @limit(minutes=240)
     def test_strategies__along_every_axis__are_measured_on_verified_records(self) -> None:
         chosen = ScalingOptions.from_globals(self.test_context.globals)
         self.require_nodes(workers=2)

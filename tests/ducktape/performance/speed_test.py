@@ -9,6 +9,7 @@ how often, and which parts: saturation, one-at-a-time, open, tasks, topics; `pee
 
 from __future__ import annotations
 
+from systest.limits import limit
 from systest.progress import say
 from systest.rounds import results_dir
 from systest.speed import REPORT, SpeedOptions, markdown, play_speed
@@ -19,6 +20,7 @@ class SpeedTest(SystemTest):
     """Every row, beside the yardstick and the peers, with its goal."""
 
     # No @cluster: it takes every node, so that no other test runs beside it.
+    @limit(minutes=120)
     def test_producer__every_row__is_measured_on_verified_records(self) -> None:
         chosen = SpeedOptions.from_globals(self.test_context.globals)
         broker = self.start_broker(performance=True)

@@ -14,7 +14,8 @@ from ducktape.mark.resource import cluster
 from ducktape.tests.test import Test
 
 from producer import AIOProducer
-from producer.transport import transports
+from producer.transport import transports, why_not_compiled
+from systest import not_run
 from systest.services.kafka import KafkaService
 
 TOPIC = "orders"
@@ -69,7 +70,7 @@ class ThrottleTest(Test):  # type: ignore[misc]  # ducktape has no types
     @matrix(transport=transports())
     def test_throttle_cb__plain_async_and_raising__hears_on_the_loop_who_slows_it_down_and_how_long(
         self, transport: str
-    ) -> None:
+    ) -> dict[str, str] | None:
         kafka = KafkaService(self.test_context, overrides=BRIEFLY)
         kafka.start()
         kafka.create_topic(TOPIC, 1)
@@ -86,6 +87,7 @@ class ThrottleTest(Test):  # type: ignore[misc]  # ducktape has no types
             told = [f"{each['message']}: {each['exception']}" for each in heard.raised]
             expected = ["throttle_cb of the producer raised: throttle_cb"] if kind == "raising" else []
             assert told[:1] == expected, f"{kind}: {told}"
+        return not_run.data_in_part(why_not_compiled())
 
 
 async def heard_when_too_fast(kafka: KafkaService, transport: str, kind: str) -> Heard:
