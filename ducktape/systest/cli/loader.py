@@ -12,7 +12,6 @@ import importlib
 import inspect
 import logging
 import os
-import sys
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -55,7 +54,9 @@ class _Loader(TestLoader):  # type: ignore[misc]  # ducktape has no types
     def problems_with(self, symbols: Sequence[str], excluded: Sequence[str]) -> list[str]:
         """A sentence for each thing that is not as it was asked for; empty if all is."""
         self._problems: dict[str, None] = {}
+        self._modules: dict[Path, ModuleType] = {}
         self._loaded: dict[Path, list[Any]] = {}
+        self._without_arguments: set[tuple[type, str]] = set()
         self._asked_whole: set[Path] = set()
         suites = [symbol for symbol in symbols if symbol.endswith(".yml")]
         found: set[str] = set()
@@ -185,6 +186,7 @@ class _Loader(TestLoader):  # type: ignore[misc]  # ducktape has no types
                 if module is None or not _is_from(module.module, file):
                     self._note(_why_unimportable(file, None if module is None else module.module))
                     return None
+                self._modules[file] = module.module
                 self._loaded[file] = self._expand_module(module)
             except KeyboardInterrupt:
                 raise
@@ -199,6 +201,7 @@ class _Loader(TestLoader):  # type: ignore[misc]  # ducktape has no types
     def _expand_function(self, t_ctx: Any) -> list[Any]:
         contexts: list[Any] = super()._expand_function(t_ctx)
         if not contexts:
+            self._without_arguments.add((t_ctx.cls, t_ctx.function_name))
             self._note(
                 f"{t_ctx.cls_name}.{t_ctx.function_name} has no arguments to run with; its mark lists none"
             )
@@ -208,13 +211,14 @@ class _Loader(TestLoader):  # type: ignore[misc]  # ducktape has no types
         """Of files that were asked for as a whole: what looks like a test, and is none that ducktape runs."""
         run = [(context.cls, context.function_name) for tests in self._loaded.values() for context in tests]
         for file in sorted(self._asked_whole & self._loaded.keys()):
-            module = next((each for each in list(sys.modules.values()) if _is_from(each, file)), None)
-            for owner, name in _tests_written_in(module):
+            for owner, name in _tests_written_in(self._modules[file]):
                 if owner is None:
                     self._note(
                         f"{_shown(file)}: {name} would not be run: it is a function, and no method of a Test"
                     )
-                elif not any(issubclass(cls, owner) and ran == name for cls, ran in run):
+                elif (owner, name) not in self._without_arguments and not any(
+                    issubclass(cls, owner) and ran == name for cls, ran in run
+                ):
                     why = (
                         "ducktape runs only classes without subclasses, and none of these has it"
                         if issubclass(owner, Test)
@@ -223,10 +227,8 @@ class _Loader(TestLoader):  # type: ignore[misc]  # ducktape has no types
                     self._note(f"{_shown(file)}: {owner.__name__}.{name} would not be run: {why}")
 
 
-def _tests_written_in(module: ModuleType | None) -> Iterator[tuple[type | None, str]]:
+def _tests_written_in(module: ModuleType) -> Iterator[tuple[type | None, str]]:
     """Class, None for a function, and name of whatever is called like a test and was written in this module."""
-    if module is None:
-        return
     for name, value in list(vars(module).items()):
         if inspect.isfunction(value) and value.__module__ == module.__name__ and name.startswith(_TEST):
             yield None, name

@@ -113,7 +113,7 @@ class Run:
         ]
 
     def left_out(self) -> LeftOut:
-        """None if its cluster can be had here; if not, what the test returns, once the run has said why in one sentence."""
+        """None if its cluster can be had here; if not, the run must have said so, and the test returns why."""
         reason = self.why_not()
         if reason is None:
             return None
