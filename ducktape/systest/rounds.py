@@ -20,10 +20,12 @@ import numpy as np
 from ducktape.services.service import Service
 from ducktape.tests.test import TestContext
 
+from systest import evidence
 from systest.checks import Expectation, Judgement, Verdict, judge
 from systest.history.columns import Outcome
 from systest.history.load import load_log, load_send
 from systest.metrics import RoundFigures, round_figures
+from systest.progress import say
 from systest.services.broker import Broker, BrokerError, BrokerKind, Capability
 from systest.services.process import node_home, node_python
 from systest.services.worker import WorkerRun, WorkerService
@@ -43,7 +45,7 @@ _ROOM_MIN_BYTES = 8 << 20
 
 
 class DiskFull(Exception):
-    """A node has no room left for a broker's log or a history; what else failed there follows from that."""
+    """No room is left for a broker's log, a history or results; what else failed there follows from that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +105,22 @@ class Round:
 
     def problems(self) -> list[str]:
         """The anomalies with counter-examples, and what could not be shown; empty if everything held."""
-        found = [
-            f"{anomaly.kind.value} ({anomaly.count}): {' '.join(anomaly.examples)}"
-            for anomaly in self.judgement.anomalies
-        ]
-        return [*found, *self.judgement.unknown]
+        return problems_of(self.judgement)
 
     def assert_held(self) -> None:
         """Raises AssertionError with the anomalies, or with why nothing could be proven."""
         verdict = self.judgement.verdict
         problems = "\n".join(self.problems())
         assert verdict is Verdict.PASS, f"{self.plan.strategy}: {verdict.value}\n{problems}"
+
+
+def problems_of(judgement: Judgement) -> list[str]:
+    """The anomalies with counter-examples, and what could not be shown; empty if everything held."""
+    found = [
+        f"{anomaly.kind.value} ({anomaly.count}): {' '.join(anomaly.examples)}"
+        for anomaly in judgement.anomalies
+    ]
+    return [*found, *judgement.unknown]
 
 
 def results_dir(context: TestContext) -> Path:
@@ -202,7 +209,7 @@ class RoundPlayer:
             log = load_log(self._readers.fetch_history(reading))
             judgement = judge(sends, log, _expectation(specs[0]))
             if judgement.verdict is not Verdict.PASS and plan.mutant is None:
-                self._keep_evidence(name, [*(run for run, _ in written), reading])
+                self._keep_evidence(name, [*(run for run, _ in written), reading], judgement)
             broker_cpu_us = None
             good = sum(int(np.count_nonzero(verified)) for verified in judgement.verified[: len(runs)])
             if cpu_before_s is not None and cpu_after_s is not None and good:
@@ -275,11 +282,10 @@ class RoundPlayer:
         workers.callback(run.discard)
         return run
 
-    def _keep_evidence(self, name: str, runs: Sequence[WorkerRun]) -> None:
-        """Copies the histories and what the workers were to do into the test's results, to be looked into."""
-        kept = results_dir(self._context) / "evidence" / name
-        for run in runs:
-            shutil.copytree(self._readers.fetch_history(run), kept / run.name)
+    def _keep_evidence(self, name: str, runs: Sequence[WorkerRun], judgement: Judgement) -> None:
+        """Into the test's results, to be looked into."""
+        histories = {run.name: self._readers.fetch_history(run) for run in runs}
+        say(evidence.keep(histories, problems_of(judgement), results_dir(self._context) / "evidence" / name))
 
     @contextlib.contextmanager
     def _room(self) -> Iterator[None]:
@@ -301,6 +307,12 @@ class RoundPlayer:
                     f"the disk of {node_home(node.account)} on {node.account.hostname} is full, {free / 2**20:.1f} MiB "
                     "are free; free some, or choose a larger disk with TMPDIR"
                 )
+        results = results_dir(self._context)
+        if (free := shutil.disk_usage(results).free) < _ROOM_MIN_BYTES:
+            raise DiskFull(
+                f"the disk of the results, {results}, is full, {free / 2**20:.1f} MiB are free; free some, "
+                "or choose a larger disk with --results-root"
+            )
 
     def _watch(self) -> None:
         self._assert_room()

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 WANTED_GIB = 2.0
+_FULL_BYTES = 8 << 20
 
 
 def free_gib(directory: Path) -> float:
@@ -14,6 +15,17 @@ def free_gib(directory: Path) -> float:
     while not there.exists():
         there = there.parent
     return shutil.disk_usage(there).free / 2**30
+
+
+def full(results: Path) -> str | None:
+    """One sentence if there is no room left for results while a run is at work; None if there is."""
+    free = free_gib(results) * 2**30
+    if free >= _FULL_BYTES:
+        return None
+    return (
+        f"the disk of the results, {results}, is full, {free / 2**20:.1f} MiB are free; free some, "
+        "or choose a larger disk with --results-root"
+    )
 
 
 def shortage(directory: Path) -> str | None:

@@ -9,6 +9,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+from systest.cli import pruning
 from systest.nightly import STEPS, markdown, play_night, steps_named, terminal, to_json
 
 BUDGET_MIN = 180.0
@@ -48,6 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=BUDGET_MIN,
         help="time for all of it (default: %(default)g)",
     )
+    add(
+        "--keep-results",
+        metavar="GIB",
+        type=float,
+        default=pruning.KEPT_GIB,
+        help="of earlier nights; when there are more, the oldest go (default: %(default)g)",
+    )
     add("--results-root", metavar="DIR", default="results", help="where results go (default: %(default)s)")
 
 
@@ -75,10 +83,14 @@ def main(args: argparse.Namespace) -> int:
     results = Path(args.results_root, "nightly", datetime.now().strftime("%Y-%m-%d--%H-%M-%S"))
     try:
         results.mkdir(parents=True)
+        at_work = pruning.mark(results)
     except OSError as error:
         print(f"run_ducktape nightly: the results can't be written: {error}", file=sys.stderr)
         return 2
-    night = play_night(steps, results, args.budget, required, _show)
+    if (removed := pruning.prune(results.parent, args.keep_results)) is not None:
+        _show(removed)
+    with at_work:
+        night = play_night(steps, results, args.budget, required, _show)
     files = {".json": to_json(night), ".md": markdown(night)}
     for suffix, text in files.items():
         (results / _SUMMARY).with_suffix(suffix).write_text(text, "utf-8")

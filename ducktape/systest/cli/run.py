@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import io
 import json
 import os
@@ -25,7 +26,7 @@ from ducktape.command_line import main as ducktape
 from ducktape.command_line.parse_args import create_ducktape_parser
 
 from systest import comparison, not_run, reports, scaling, speed
-from systest.cli import disk
+from systest.cli import disk, pruning
 from systest.cli.closing import closing
 from systest.cli.loader import assert_loadable
 from systest.cli.runner import Runner
@@ -112,6 +113,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=defaults.gates,
         help="bounds that the comparison must keep to, see docs/gates.md (default: %(default)s)",
     )
+    add(
+        "--keep-results",
+        metavar="GIB",
+        type=float,
+        default=pruning.KEPT_GIB,
+        help="of earlier runs; when there are more, the oldest go (default: %(default)g)",
+    )
     add("--seed", metavar="N", type=int, help="decides the order within each round (default: a new one)")
 
 
@@ -145,6 +153,8 @@ def _run_somewhere(args: argparse.Namespace) -> int:
             return os.EX_UNAVAILABLE if isinstance(error, PlaceUnavailable) else 2
         for note in opened.notes:
             options = _noted(options, note)
+        if (removed := pruning.prune(Path(rest.results_root), args.keep_results)) is not None:
+            say(f"run_ducktape: {removed}")
         return _run_tests(args.rest, rest, opened, options)
 
 
@@ -332,6 +342,11 @@ def _run(command: list[str]) -> int:
         ducktape.main()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        say(f"run_ducktape: the results can't be written: {error}; choose a larger disk with --results-root")
+        return 1
     finally:
         sys.argv = argv
     return 0

@@ -15,11 +15,13 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ducktape.tests import runner as ducktape_runner
 from ducktape.tests.runner import Receiver, TestRunner
 
+from systest.cli import disk, pruning
 from systest.cli.client import run_client
 from systest.limits import TEARDOWN_S, limit_s
 from systest.progress import say
@@ -34,6 +36,10 @@ class TestProcessDied(Exception):
     """A test's process ended without a word, or had to be killed, so nobody knows what came of the test."""
 
 
+class ResultsDiskFull(Exception):
+    """There is no room for what tests write into their results; what else failed follows from that."""
+
+
 class Runner(TestRunner):  # type: ignore[misc]  # ducktape has no types
     """Takes the place of ducktape's."""
 
@@ -44,6 +50,8 @@ class Runner(TestRunner):  # type: ignore[misc]  # ducktape has no types
             multiprocessing.set_start_method("fork", force=True)
         super().__init__(*arguments, **named)
         ducktape_runner.run_client = run_client  # which a runner takes from its module
+        self._results = Path(self.session_context.results_dir)
+        self._mark = pruning.mark(self._results)
         self._end_s: dict[Any, float] = {}  # when a test's process is killed
         self.receiver: Receiver = _Receiver(self.receiver, self._look)
         # A script's background jobs ignore it, and so would the tests, which end by it.
@@ -86,9 +94,12 @@ class Runner(TestRunner):  # type: ignore[misc]  # ducktape has no types
         self._signal_tests(signal.SIGINT)
 
     def _look(self) -> None:
-        """Called again and again while no test says anything. Raises TestProcessDied."""
+        """Called again and again while no test says anything. Raises TestProcessDied or ResultsDiskFull."""
         if self._kill_s is not None and time.monotonic() > self._kill_s:
             self._signal_tests(signal.SIGKILL)
+        if self._kill_s is None and (reason := disk.full(self._results)) is not None:
+            say(f"run_ducktape: {reason}; the run ends here")
+            raise ResultsDiskFull(reason)
         for key in self.active_tests:
             process = self._client_procs[key]
             hung = time.monotonic() > self._end_s[key]

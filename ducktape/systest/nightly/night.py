@@ -125,4 +125,4 @@ def left_in(directory: Path) -> Left:
 def _tests_in(report: Path) -> list[dict[str, Any]]:
     """Of ducktape's report. Raises what says that it is none: OSError, ValueError, KeyError or TypeError."""
     results = json.loads(report.read_text("utf-8"))["results"]
-    return [{name: test[name] for name in _TEST} for test in results]
+    return [{**{name: test[name] for name in _TEST}, "data": test.get("data")} for test in results]

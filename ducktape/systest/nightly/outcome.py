@@ -18,6 +18,7 @@ from typing import Any
 
 from systest.metrics.verdict import Verdict
 from systest.nightly.steps import Step
+from systest.not_run import reason_of
 from systest.reports import RunResult
 
 _SOME_FAILED = 1
@@ -126,7 +127,7 @@ def outcome_of(
         left: what it left.
         is_required: whether it must run on this machine, whatever that may lack.
     """
-    passed = sum(test["test_status"] == "PASS" for test in left.tests)
+    passed = sum(test["test_status"] == "PASS" and not reason_of(test.get("data")) for test in left.tests)
     failures = tuple(_failure(test) for test in left.tests if test["test_status"] == "FAIL")
     verdict, reasons = _judged(ended, passed, failures)
     may_lack = verdict is StepVerdict.NOT_RUN and step.may_lack and not is_required

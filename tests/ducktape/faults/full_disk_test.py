@@ -75,6 +75,24 @@ class FullDiskTest(Test):  # type: ignore[misc]  # ducktape has no types
         assert took_s < NOTICED_S, f"it took {took_s:.1f} s: {sentence}"
         return None
 
+    @cluster(num_nodes=0)
+    def test_run__no_more_room_for_results_at_work__ends_soon_with_the_reason(self) -> dict[str, str] | None:
+        if (reason := why_no_disk()) is not None:
+            return not_run.data(reason)
+        options = ["--strategies", "sync", "--broker", "embedded", "--duration", "60", "--rounds", "1"]
+        with Disk(AMPLE_BYTES) as disk, disk.run("--results-root", *options) as run:
+            await_worker(run)
+            time.sleep(IN_THE_MIDDLE_S)
+            disk.shrink(run.pid, 0)
+            shrunk_s = time.monotonic()
+            said = run.communicate(timeout=RUN_LIMIT_S)
+            took_s = time.monotonic() - shrunk_s
+            assert run.returncode == 1, said
+            assert f"the disk of the results, {disk.directory}" in said[1], said
+            assert "choose a larger disk with --results-root" in said[1].splitlines()[-1], said
+        assert took_s < NOTICED_S, f"it took {took_s:.1f} s: {said[1]}"
+        return None
+
 
 def why_no_disk() -> str | None:
     """Why no such disk can be had here, and what to do; None if it can."""
