@@ -21,12 +21,12 @@ from systest.limits import TEARDOWN_S, limit_s
 
 def run_client(*arguments: Any, **named: Any) -> None:
     """Takes the place of ducktape's."""
-    client = _Client(*arguments, **named)
+    client = Client(*arguments, **named)
     client.ready()
     client.run()
 
 
-class _Client(RunnerClient):  # type: ignore[misc]  # ducktape has no types
+class Client(RunnerClient):  # type: ignore[misc]  # ducktape has no types
     """As ducktape's, but that what it does "safely" must succeed."""
 
     def _do_run(self, num_runs: int) -> tuple[Any, list[str], Any]:

@@ -29,7 +29,7 @@ examples:
       the steps, as commands to type one by one
   ./run_ducktape.sh nightly --only comparison,latency --budget 30
       two of them, in half an hour at the most
-  ./run_ducktape.sh nightly --require docker,netns
+  ./run_ducktape.sh nightly --require clusters,docker,netns
       on a machine that must have both
 """
 
