@@ -17,6 +17,7 @@ import psutil
 from systest import strategies
 from systest.gates import Gate
 from systest.options import RunOptions
+from systest.origin import origin_of
 from systest.reports import RoundResult, RunResult, StrategyResult
 from systest.rounds import Round, RoundPlan, RoundPlayer, client_settings
 from systest.services.broker import Broker, BrokerKind, Capability
@@ -50,6 +51,7 @@ def play_comparison(
         say: is told of each round in a line.
     """
     started, began_s = datetime.now(timezone.utc), time.monotonic()
+    origin = origin_of(options.command)
     work, partitions = options.work(), _PARTITIONS[broker.kind]
     names, left_out = without_twin(options.strategies, player.why_pure)
     for note in left_out:
@@ -75,6 +77,7 @@ def play_comparison(
     return RunResult(
         started=started.isoformat(timespec="seconds"),
         took_s=time.monotonic() - began_s,
+        origin=origin,
         broker=broker.description,
         machine=f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
         notes=(*options.notes, *_limits(broker), *_cut_short(options, played)),

@@ -39,6 +39,7 @@ class RunOptions:
         rounds: how often each strategy is measured.
         gates: file of the gates that a comparison is judged by.
         seed: decides the order of strategies within each round.
+        command: what the user typed, for the result.
 
     Raises:
         ValueError: one sentence saying what is wrong and what would be right.
@@ -55,6 +56,7 @@ class RunOptions:
     rounds: int = 3
     gates: str = "tests/ducktape/gates.yml"
     seed: int = field(default_factory=_any_seed)
+    command: str = "ducktape"
 
     def __post_init__(self) -> None:
         for name in self.strategies:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from systest.cli import doctor, kafka_up, nightly, provision, run, safety, scaling_docs
+from systest.cli import docs, doctor, kafka_up, nightly, provision, run, safety
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("provision", provision, "give the nodes of an ssh cluster what tests need there"),
         ("kafka", kafka_up, "start a throw-away Kafka, or fetch what it needs"),
         ("safety", safety, "see that the producer leaks nothing, loses nothing and keeps to its own memory"),
-        ("scaling", scaling_docs, "bring the scaling curves of a run into docs/"),
+        ("docs", docs, "bring the figures of runs into the README and docs/"),
     ):
         command = commands.add_parser(
             name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False

@@ -35,6 +35,7 @@ from systest.clusters.places import place_named
 from systest.distribution import DistributionUnavailable, ensure
 from systest.gates import load_gates
 from systest.options import RunOptions, broker_kind
+from systest.origin import command_line
 from systest.progress import say
 from systest.services.broker import BrokerError, BrokerKind
 from systest.services.external import ExternalKafka
@@ -234,6 +235,7 @@ def _options(args: argparse.Namespace) -> RunOptions:
         duration_s=args.duration,
         rounds=args.rounds,
         gates=_gates(Path(args.gates)),
+        command=command_line(["./run_ducktape.sh", *args.given]),
         **({} if args.seed is None else {"seed": args.seed}),
     )
 
@@ -362,5 +364,5 @@ _REPORTS: Mapping[str, Callable[[str, int], str]] = {
 
 def _show(report: Path, shown: Callable[[str, int], str]) -> None:
     print(shown(report.read_text("utf-8"), shutil.get_terminal_size((160, 24)).columns))
-    for file in sorted(report.parent.glob(f"{report.stem}.*")):
-        print(os.path.relpath(file))
+    endings = sorted(file.suffix.removeprefix(".") for file in report.parent.glob(f"{report.stem}.*"))
+    print(f"{os.path.relpath(report.with_suffix(''))}.{{{','.join(endings)}}}")

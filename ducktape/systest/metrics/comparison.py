@@ -88,10 +88,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("memory.growth_mib", "memory growth, MiB", "resources", _LOWER, may_be_zero=True),
     Metric("memory.peak_mib", "memory peak, MiB", "resources", _LOWER),
     Metric("cpu.client_us", "client CPU, us/record", "resources", _LOWER),
-    Metric("cpu.caller_us", "of that the caller's thread", "resources", _LOWER),
+    Metric("cpu.caller_us", "of that the caller's", "resources", _LOWER),
     Metric("cpu.broker_us", "broker CPU, us/record", "resources", _LOWER),
     Metric("loop_lag.p99_ms", "loop lag p99, ms", "event loop", _LOWER, is_elapsed=True),
-    Metric("loop_lag.work_p99_ms", "its own work in it, ms", "event loop", _LOWER, may_be_zero=True),
+    Metric("loop_lag.work_p99_ms", "own work in it, ms", "event loop", _LOWER, may_be_zero=True),
     Metric("loop_lag.max_ms", "loop lag max, ms", "event loop", _LOWER, is_elapsed=True),
 )
 
@@ -117,8 +117,8 @@ class Cell:
 class Row:
     """One figure of every strategy.
 
-    `best` names those that nobody beats: one is the winner, several are tied; empty where there is no better,
-    or fewer than `ROUNDS_MIN` rounds or fewer than two strategies to tell by.
+    `best` names those that nobody beats, one or several that share the place. Empty where that would be all of them,
+    where there is no better, or fewer than `ROUNDS_MIN` rounds or fewer than two strategies to tell by.
     """
 
     metric: Metric
@@ -172,4 +172,5 @@ def _best(better: Better, cells: Mapping[str, Cell]) -> tuple[str, ...]:
     if not sign or len(ranges) < 2:
         return ()
     leader = max(ranges, key=lambda name: sign * (cells[name].median or 0.0))
-    return tuple(name for name, (_, high) in ranges.items() if name == leader or high >= ranges[leader][0])
+    found = tuple(name for name, (_, high) in ranges.items() if name == leader or high >= ranges[leader][0])
+    return found if len(found) < len(ranges) else ()

@@ -3,7 +3,16 @@
 from systest.reports.junit import junit
 from systest.reports.markdown import markdown
 from systest.reports.result import RoundResult, RunResult, StrategyResult
-from systest.reports.terminal import terminal
+from systest.reports.terminal import brief, terminal
 from systest.reports.words import gate_failures
 
-__all__ = ["RoundResult", "RunResult", "StrategyResult", "gate_failures", "junit", "markdown", "terminal"]
+__all__ = [
+    "RoundResult",
+    "RunResult",
+    "StrategyResult",
+    "brief",
+    "gate_failures",
+    "junit",
+    "markdown",
+    "terminal",
+]

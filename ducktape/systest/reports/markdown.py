@@ -13,16 +13,17 @@ def markdown(result: RunResult) -> str:
     """The whole report."""
     rows = result.rows()
     names = [each.name for each in result.strategies]
-    lines = ["# Comparison of producers", "", *(f"- {line}" for line in words.headline(result)), ""]
+    head = [*words.verdict(result), *words.conditions(result)]
+    lines = ["# Comparison of producers", "", *(f"- {line}" for line in head), ""]
     lines += [
-        words.table_line(["", *names, "best"]),
-        words.table_line(["---", *(["---:"] * len(names)), "---"]),
+        words.table_line(["", *names]),
+        words.table_line(["---", *(["---:"] * len(names))]),
     ]
     for group, members in groupby(rows, key=lambda row: row.metric.group):
-        lines.append(words.table_line([f"**{group}**", *([""] * len(names)), ""]))
+        lines.append(words.table_line([f"**{group}**", *([""] * len(names))]))
         for row in members:
             cells = [_cell(row, name, result.yardstick) for name in names]
-            lines.append(words.table_line([row.metric.label, *cells, words.best(row, len(names))]))
+            lines.append(words.table_line([row.metric.label, *cells]))
     lines += ["", f"{words.legend(result)} In brackets the least and the most of the rounds.", ""]
     lines += [*(f"- {line}" for line in words.missing(rows)), "", *_gates(result), "## Producers", ""]
     lines += [f"- `{each.name}`: {words.producer(each)}" for each in result.strategies]
@@ -55,7 +56,9 @@ def _gates(result: RunResult) -> list[str]:
 
 def _cell(row: Row, strategy: str, yardstick: str) -> str:
     cell = row.cells[strategy]
-    text = words.cell(row, strategy, yardstick).replace("  ", " ")
-    if cell.low is None or cell.high is None or cell.low == cell.high:
-        return text
-    return f"{text} ({words.number(cell.low)} to {words.number(cell.high)})"
+    if cell.median is None or cell.low is None or cell.high is None:
+        return "n/a"
+    words_of_it = [words.number(cell.median), words.ratio(row, strategy, yardstick)]
+    if cell.low != cell.high:
+        words_of_it.append(f"({words.number(cell.low)} to {words.number(cell.high)})")
+    return " ".join(filter(None, words_of_it)) + words.mark(row, strategy).replace("*", "\\*")

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
-
-from cattrs.preconf.json import make_converter
 
 from systest.gates import Gate, GateVerdict, judge
 from systest.metrics import RoundFigures, Row, compare
+from systest.origin import Origin
+from systest.reports import document
 from systest.strategies import ASYNC, ASYNC_PURE, PURE
 from systest.worker.spec import Setting
 from systest.workloads.workload import Workload
-
-VERSION = 2
-
-_converter = make_converter(forbid_extra_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +56,9 @@ class StrategyResult:
     transport: str | None = None
 
     @property
-    def passed(self) -> int:
-        """Rounds in which every check held."""
-        return sum(each.verdict == "pass" for each in self.rounds)
+    def is_verified(self) -> bool:
+        """Whether every check held in every round."""
+        return all(each.verdict == "pass" for each in self.rounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +68,7 @@ class RunResult:
     Args:
         started: when, ISO 8601 in UTC.
         took_s: from the first topic to the last judgement.
+        origin: what ran.
         broker: which one, with version and shape; the first thing that a report tells.
         machine: what the run had: cores, Python, platform.
         notes: sentences that a reader must know, such as why it is not the broker that one would expect.
@@ -88,6 +83,7 @@ class RunResult:
 
     started: str
     took_s: float
+    origin: Origin
     broker: str
     machine: str
     notes: tuple[str, ...]
@@ -102,7 +98,7 @@ class RunResult:
     @property
     def is_verified(self) -> bool:
         """Whether every check held in every round."""
-        return all(each.passed == len(each.rounds) for each in self.strategies)
+        return all(each.is_verified for each in self.strategies)
 
     def verdicts(self) -> tuple[GateVerdict, ...]:
         """What became of each gate. Those of `async-pure` are judged by `async` where that was the same."""
@@ -129,34 +125,13 @@ class RunResult:
                 "label": row.metric.label,
                 "better": row.metric.better.value,
                 "best": list(row.best),
-                "strategies": _converter.unstructure(row.cells),
+                "strategies": document.plain(row.cells),
             }
             for row in self.rows()
         ]
-        document = {
-            "version": VERSION,
-            "verified": self.is_verified,
-            "gates": _converter.unstructure(self.verdicts()),
-            "table": table,
-            "run": _converter.unstructure(self),
-        }
-        return json.dumps(document, indent=1)
+        return document.to_json(self, gates=document.plain(self.verdicts()), table=table)
 
     @classmethod
     def from_json(cls, text: str) -> RunResult:
-        """The result in a file.
-
-        Raises:
-            ValueError: it is none, or of another version; one sentence.
-        """
-        try:
-            document: Any = json.loads(text)
-            version, run = document["version"], document["run"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"not a result of this harness: {error!r}") from error
-        if version != VERSION:
-            raise ValueError(f"the result is of version {version}; this harness reads version {VERSION}")
-        try:
-            return _converter.structure(run, cls)
-        except Exception as error:
-            raise ValueError(f"the result has wrong fields: {error!r}") from error
+        """The result in a file. Raises ValueError, one sentence, if it is none."""
+        return document.from_json(cls, text)

@@ -1,94 +1,102 @@
-"""The table for a terminal: plain text, as wide as asked."""
+"""The report for a terminal, as wide as asked: the verdict, and one table. `comparison.md` has what this leaves out."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 
 from systest.metrics import Row
+from systest.metrics.verdict import Verdict
 from systest.reports import words
-from systest.reports.result import RunResult, StrategyResult
+from systest.reports.result import RunResult
 
-_GAP = 2
-_INDENT = " " * 6
+_BRIEF = (
+    "throughput.records_per_s",
+    "latency.p50_ms",
+    "latency.p99_ms",
+    "memory.peak_mib",
+    "cpu.client_us",
+    "loop_lag.work_p99_ms",
+)
+"""What a reader of one minute wants to know."""
+_LEFT_OUT = "-: has no such figure. Why not, ranges, and how each producer was used: comparison.md"
 
 
 def terminal(result: RunResult, width: int) -> str:
-    """The whole report.
+    """The whole report."""
+    return _report(result, result.rows(), _gates(result), width)
 
-    Args:
-        result: of the run.
-        width: columns of the terminal; strategies that don't fit go to a further block.
-    """
-    rows = result.rows()
-    lines = [*words.wrapped(words.headline(result), width), ""]
-    for block in _blocks(result, rows, width):
-        lines += [*block, ""]
-    lines += words.wrapped([words.legend(result), *words.missing(rows)], width)
-    lines += ["", "producers:"]
-    for each in result.strategies:
-        lines += words.wrapped([f"{each.name}: {words.producer(each)}"], width)
-    lines += ["", "read back and checked:"]
-    for each in result.strategies:
-        lines += words.wrapped([f"{each.name}: {words.verification(each)}"], width)
-        lines += [f"  {problem}" for problem in words.problems(each)]
-    lines += _gates(result, width)
+
+def brief(result: RunResult, width: int) -> str:
+    """The same with the figures that matter most, and without the gates' own lines."""
+    return _report(result, [row for row in result.rows() if row.metric.path in _BRIEF], [], width)
+
+
+def _report(result: RunResult, rows: Sequence[Row], gates: list[str], width: int) -> str:
+    problems = [f"  {problem}" for each in result.strategies for problem in words.problems(each)]
+    legend = [words.legend(result), _LEFT_OUT]
+    parts = (gates, words.conditions(result))
+    lines = [*words.wrapped([*words.verdict(result), *problems], width), "", *_table(result, rows, width)]
+    lines += words.wrapped(legend, width)
+    for part in filter(None, parts):
+        lines += ["", *words.wrapped(part, width)]
     return "\n".join(lines) + "\n"
 
 
-def _gates(result: RunResult, width: int) -> list[str]:
-    if not result.gates:
-        return []
-    judged = words.gates_of_this_run(result)
-    columns = [(each.gate.name, each.verdict.value, words.judged_figure(each)) for each in judged]
-    name, verdict, figure = (max((len(row[at]) for row in columns), default=0) for at in range(3))
-    lines = ["", "gates:"]
-    for each, row in zip(judged, columns, strict=True):
-        line = f"  {row[0]:{name}}  {row[1]:{verdict}}  {row[2]:{figure}}  {words.judged(each)}"
-        lines += textwrap.wrap(line, width, subsequent_indent=_INDENT)
-        if each.is_failure:
-            lines += textwrap.wrap(
-                f"{_INDENT}why it must hold: {each.gate.reason}", width, subsequent_indent=_INDENT
-            )
-    lines += [f"  {line}" for line in words.wrapped(words.gates_of_other_runs(result), width - 2)]
-    return [*lines, *words.wrapped([words.gates_legend()], width)]
+def _table(result: RunResult, rows: Sequence[Row], width: int) -> list[str]:
+    """With figures and ratios if there is room, else with ratios alone where there are any.
 
-
-def _blocks(result: RunResult, rows: tuple[Row, ...], width: int) -> list[list[str]]:
-    labels = [f"  {row.metric.label}" for row in rows]
-    bests = [words.best(row, len(result.strategies)) for row in rows]
-    columns = [_column(each, rows, result.yardstick) for each in result.strategies]
-    label_width = max(map(len, labels))
-    best_width = max(len("best"), *map(len, bests))
-    room = width - label_width - _GAP - best_width
-    blocks, taken = [], list[list[str]]()
-    for column in columns:
-        if taken and sum(_width(each) for each in [*taken, column]) > room:
-            blocks.append(taken)
-            taken = []
-        taken.append(column)
-    blocks.append(taken)
-    return [_block(rows, labels, block, ["best", *bests], label_width) for block in blocks]
-
-
-def _column(strategy: StrategyResult, rows: tuple[Row, ...], yardstick: str) -> list[str]:
-    return [strategy.name, *(words.cell(row, strategy.name, yardstick) for row in rows)]
-
-
-def _width(column: Sequence[str]) -> int:
-    return max(map(len, column)) + _GAP
-
-
-def _block(
-    rows: tuple[Row, ...], labels: list[str], columns: list[list[str]], bests: list[str], label_width: int
-) -> list[str]:
-    def line(label: str, at: int) -> str:
-        cells = (column[at].rjust(_width(column)) for column in columns)
-        return f"{label:{label_width}}{''.join(cells)}{' ' * _GAP}{bests[at]}".rstrip()
-
-    lines = [line("", 0)]
-    for group, members in groupby(enumerate(rows, 1), key=lambda item: item[1].metric.group):
-        lines.append(group)
-        lines += [line(labels[at - 1], at) for at, _ in members]
+    Strategies that still have no room go below the others.
+    """
+    labels = ["", *(f" {row.metric.label}" for row in rows)]
+    size = max(map(len, labels))
+    columns: list[list[str]] = []
+    for with_both in (True, False):
+        columns = [_column(result, rows, each.name, with_both) for each in result.strategies]
+        if size + sum(len(column[0]) for column in columns) <= width:
+            break
+    lines: list[str] = []
+    for places in words.side_by_side([len(column[0]) for column in columns], width - size):
+        texts = [
+            f"{label:{size}}{''.join(columns[place][at] for place in places)}".rstrip()
+            for at, label in enumerate(labels)
+        ]
+        lines.append(texts[0])
+        for group, members in groupby(enumerate(rows, 1), key=lambda item: item[1].metric.group):
+            lines += [group, *(texts[at] for at, _ in members)]
+        lines.append("")
     return lines
+
+
+def _column(result: RunResult, rows: Sequence[Row], name: str, with_both: bool) -> list[str]:
+    """The head and a cell for each row, all of one width: a gap, what it says, and the place of the mark."""
+    medians = [row.cells[name].median for row in rows]
+    values = ["-" if median is None else words.short(median) for median in medians]
+    ratios = [words.ratio(row, name, result.yardstick) for row in rows]
+    if with_both:
+        size = max(map(len, ratios))
+        cells = [
+            f"{value} {ratio:>{size}}" if size else value for value, ratio in zip(values, ratios, strict=True)
+        ]
+    else:
+        cells = [ratio or value for value, ratio in zip(values, ratios, strict=True)]
+    size = max(map(len, [name, *cells]))
+    marks = [words.mark(row, name) for row in rows]
+    return [f" {cell:>{size}}{mark:1}" for cell, mark in zip([name, *cells], ["", *marks], strict=True)]
+
+
+def _gates(result: RunResult) -> list[str]:
+    """A paragraph for each that the run fails by or that its interval leaves open, one for all others of a kind."""
+    alone: list[str] = []
+    together: dict[tuple[str, str], list[str]] = {}
+    for each in result.verdicts():
+        name, verdict = each.gate.name, each.verdict.value
+        if each.is_failure or (each.verdict is Verdict.UNDECIDED and each.low is not None):
+            reason = f"; why it must hold: {each.gate.reason}" if each.is_failure else ""
+            alone.append(f"{verdict}: {name} ({words.judged_figure(each)}): {words.judged(each)}{reason}")
+        else:
+            together.setdefault((verdict, each.why), []).append(name)
+    return alone + [
+        f"{verdict}: {', '.join(names)}{f'; {why}' if why else ''}"
+        for (verdict, why), names in together.items()
+    ]

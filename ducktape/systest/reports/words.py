@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from systest.gates import GateVerdict
 from systest.metrics import Row
 from systest.metrics.interval import ROUNDS_MIN
 from systest.metrics.verdict import Verdict
+from systest.reports.document import Result
 from systest.reports.result import RunResult, StrategyResult
 from systest.workloads.workload import Workload
 
@@ -18,6 +20,19 @@ def number(value: float) -> str:
     size = abs(value)
     if float(value).is_integer() or size >= 1000:
         return f"{value:,.0f}"
+    return _digits(value)
+
+
+def short(value: float) -> str:
+    """Three digits of it, thousands and millions by their letter."""
+    size = abs(value)
+    if size < 1e3:
+        return number(value)
+    return f"{_digits(value / 1e3)}k" if size < 1e6 else f"{_digits(value / 1e6)}M"
+
+
+def _digits(value: float) -> str:
+    size = abs(value)
     return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
 
 
@@ -28,7 +43,11 @@ def in_table(text: str) -> str:
 
 def wrapped(paragraphs: Sequence[str], width: int) -> list[str]:
     """The lines of paragraphs for a terminal, those behind a paragraph's first indented."""
-    return [line for text in paragraphs for line in textwrap.wrap(text, width, subsequent_indent="  ")]
+    return [
+        line
+        for text in paragraphs
+        for line in textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
+    ]
 
 
 def table_line(cells: Sequence[str]) -> str:
@@ -36,45 +55,62 @@ def table_line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def headline(result: RunResult) -> list[str]:
-    """The broker, what it was asked, and what must be known besides."""
-    work = result.workload
-    rounds = max((len(each.rounds) for each in result.strategies), default=0)
+def verdict(result: RunResult) -> list[str]:
+    """On which broker, what must be known besides, whether every check held, and how many gates did what."""
+    acked = sum(one.acked for each in result.strategies for one in each.rounds)
+    failed = [f"{each.name}: {verification(each)}" for each in result.strategies if not each.is_verified]
+    gates = Counter("FAILED" if each.is_failure else each.verdict.value for each in result.verdicts())
+    order = ("FAILED", *(each.value for each in Verdict))
     return [
         f"broker: {result.broker}",
+        *(f"note: {note}" for note in result.notes),
+        *(failed or [f"verified: {acked:,} records acknowledged, all found in the log, no anomaly"]),
+        *([f"gates: {', '.join(f'{gates[name]} {name}' for name in order if gates[name])}"] if gates else []),
+    ]
+
+
+def conditions(result: RunResult) -> list[str]:
+    """What was asked of whom, and where the figures come from."""
+    work = result.workload
+    rounds = max((len(each.rounds) for each in result.strategies), default=0)
+    ran = [f"{each.name} {each.transport}" for each in result.strategies if each.transport is not None]
+    return [
         f"workload: {work.name}, {_shape(work)}; {result.topic}",
         f"client: {settings(result.client)}",
+        *([f"transport: {', '.join(ran)}"] if ran else []),
         f"rounds: {rounds} of {number(work.duration_s)} s each, after {number(work.warmup_s)} s to warm up; "
-        f"interleaved, order from seed {result.seed}; {result.machine}",
-        *(f"note: {note}" for note in result.notes),
+        f"interleaved, order from seed {result.seed}",
+        *measured(result),
     ]
+
+
+def measured(result: Result) -> list[str]:
+    """When, what, on which machine, and by which command."""
+    origin = result.origin
+    tree = "a clean tree" if origin.is_clean else "a tree with changes of its own"
+    at = "outside of a checkout" if origin.commit is None else f"at commit {origin.commit[:12]}, {tree}"
+    return [f"measured: {result.started[:10]} {at}; {result.machine}", f"command: {origin.command}"]
 
 
 _RATIO_GROUPS = frozenset({"throughput", "latency", "resources"})
 
 
-def cell(row: Row, strategy: str, yardstick: str) -> str:
-    """Median, and how many times the yardstick's it is where that says something."""
-    cell = row.cells[strategy]
-    with_ratio = strategy != yardstick and row.metric.group in _RATIO_GROUPS
-    if cell.median is None:
-        return "n/a"
-    return number(cell.median) + (f"  {cell.ratio:.2f}x" if with_ratio and cell.ratio is not None else "")
+def ratio(row: Row, strategy: str, yardstick: str) -> str:
+    """How many times the yardstick's figure it is, "" where that says nothing."""
+    found = row.cells[strategy].ratio
+    says_nothing = found is None or strategy == yardstick or row.metric.group not in _RATIO_GROUPS
+    return "" if says_nothing or found is None else f"{_digits(found)}x"
 
 
-def best(row: Row, strategies: int) -> str:
-    """The winner, or who shares the place."""
-    if not row.best:
-        return ""
-    if len(row.best) == 1:
-        return row.best[0]
-    return "tie" if len(row.best) == strategies else f"tie: {', '.join(row.best)}"
+def mark(row: Row, strategy: str) -> str:
+    """Of the best, and of each that is level with it."""
+    return "*" if strategy in row.best else ""
 
 
 def verification(strategy: StrategyResult) -> str:
     """What the checks found, in a few words."""
     acked = sum(each.acked for each in strategy.rounds)
-    if strategy.passed == len(strategy.rounds):
+    if strategy.is_verified:
         return f"{acked:,} acknowledged, all found in the log, no anomaly"
     failed = [each.position for each in strategy.rounds if each.verdict != "pass"]
     return f"NOT VERIFIED in {len(failed)} of {len(strategy.rounds)} rounds (position {', '.join(map(str, failed))})"
@@ -155,14 +191,25 @@ def missing(rows: tuple[Row, ...]) -> list[str]:
 
 
 def legend(result: RunResult) -> str:
-    text = f"Medians over the rounds; x is the ratio to {result.yardstick} in the same round."
+    text = f"Medians over the rounds; x: the ratio to {result.yardstick} in the same round"
     if len(result.strategies) > 1:
         text += (
-            " Best is whose every round beats every round of all others, else a tie."
+            "; *: the best, and all whose rounds overlap with its."
             if min(len(each.rounds) for each in result.strategies) >= ROUNDS_MIN
-            else f" No best is named with fewer than {ROUNDS_MIN} rounds: they don't show the noise."
+            else f"; no *, for the best, with fewer than {ROUNDS_MIN} rounds: they don't show the noise."
         )
     return text
+
+
+def side_by_side(widths: Sequence[int], room: int) -> Iterator[list[int]]:
+    """The places of a table's columns, as many together as have room, and at least one."""
+    taken: list[int] = []
+    for at, width in enumerate(widths):
+        if taken and sum(widths[each] for each in taken) + width > room:
+            yield taken
+            taken = []
+        taken.append(at)
+    yield taken
 
 
 def _shape(work: Workload) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from systest import strategies
 from systest.reports.chart import Chart, Line, Panel, Point, svg
-from systest.reports.words import number, settings, table_line, wrapped
+from systest.reports.words import measured, number, settings, side_by_side, table_line, wrapped
 from systest.scaling.axes import KIB, Axis, View
 from systest.scaling.result import Curve, CurvePoint, ScalingResult
 from systest.strategies import CONTROL, PEERS
@@ -21,8 +21,9 @@ def terminal(result: ScalingResult, width: int) -> str:
     for view in result.views:
         lines += [*wrapped([_title(view)], width)]
         heads, *rows = _table(result, view)
-        for columns in _fitting([heads, *rows], width):
-            lines += [*_block([heads, *rows], columns), ""]
+        first, *sizes = _sizes([heads, *rows])
+        for places in side_by_side([size + _GAP for size in sizes], width - _INDENT - first):
+            lines += [*_block([heads, *rows], [at + 1 for at in places]), ""]
     return "\n".join([*lines, *wrapped(_footnotes(result), width)]) + "\n"
 
 
@@ -77,7 +78,7 @@ def _headline(result: ScalingResult) -> list[str]:
         f"client: {settings(result.client)}; values of 30 bytes, 6 partitions where nothing else is said",
         f"rounds: {result.rounds} of {number(result.duration_s)} s each, a fresh process each; interleaved, order from "
         f"seed {result.seed}; took {result.took_s / 60:.0f} min",
-        f"machine: {result.machine}; measured {result.started[:10]}",
+        *measured(result),
         *(f"note: {note}" for note in result.notes),
     ]
 
@@ -155,18 +156,6 @@ def _footnotes(result: ScalingResult) -> list[str]:
             for each in bad
         ),
     ]
-
-
-def _fitting(table: Sequence[Sequence[str]], width: int) -> Iterator[list[int]]:
-    """The columns behind the first, as many side by side as fit."""
-    sizes = _sizes(table)
-    taken: list[int] = []
-    for at in range(1, len(sizes)):
-        if taken and _INDENT + sizes[0] + sum(sizes[each] + _GAP for each in (*taken, at)) > width:
-            yield taken
-            taken = []
-        taken.append(at)
-    yield taken
 
 
 def _sizes(table: Sequence[Sequence[str]]) -> list[int]:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
-
-from cattrs.preconf.json import make_converter
 
 from systest.metrics import figure_at
+from systest.reports import document
 from systest.scaling.axes import View, views_of
 from systest.speed.cases import CaseRun, Played
 from systest.strategies import CONTROL
-
-VERSION = 1
-
-_converter = make_converter(forbid_extra_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +68,16 @@ class ScalingResult(CaseRun):
             {
                 "axis": view.axis.name,
                 "cost": view.label,
-                "curves": _converter.unstructure(self.curves(view)),
+                "curves": document.plain(self.curves(view)),
             }
             for view in self.views
         ]
-        run = _converter.unstructure(self)
-        document = {"version": VERSION, "verified": self.is_verified, "curves": curves, "run": run}
-        return json.dumps(document, indent=1)
+        return document.to_json(self, curves=curves)
 
     @classmethod
     def from_json(cls, text: str) -> ScalingResult:
-        """The result in a file that `to_json` made. Raises ValueError, one sentence, if it is none."""
-        try:
-            document: Any = json.loads(text)
-            if document["version"] != VERSION:
-                raise ValueError(f"it is of version {document['version']}, and this reads version {VERSION}")
-            return _converter.structure(document["run"], cls)
-        except Exception as error:
-            raise ValueError(f"not a result of the scaling curves: {error}") from error
+        """The result in a file. Raises ValueError, one sentence, if it is none."""
+        return document.from_json(cls, text)
 
     @cached_property
     def _counting(self) -> dict[tuple[str, str], list[Played]]:

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from systest.options import RunOptions
+from systest.origin import origin_of
 from systest.rounds import RoundPlayer, client_settings
 from systest.scaling.axes import AXIS_NAMES, CASES, WARM_UP, axes_named
 from systest.scaling.result import ScalingResult
@@ -83,7 +84,7 @@ def play_scaling(
         say: is told of each play in a line.
     """
     started, began_s = datetime.now(timezone.utc), time.monotonic()
-    load = os.getloadavg()[0]
+    load, origin = os.getloadavg()[0], origin_of(options.command)
     axes, chance = axes_named(chosen.axes), random.Random(options.seed)
     cases = CasePlayer(player, CASES, chosen.duration_s, chosen.rounds, say)
     names, left_out = without_twin(options.strategies, player.why_pure)
@@ -104,6 +105,7 @@ def play_scaling(
         yield ScalingResult(
             started=started.isoformat(timespec="seconds"),
             took_s=time.monotonic() - began_s,
+            origin=origin,
             broker=broker.description,
             machine=machine_words(load),
             notes=(*notes, *cut_off(count, len(rounds))),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from systest.metrics import RoundFigures
+from systest.origin import Origin
 from systest.rounds import RoundPlan
 from systest.strategies import CONTROL, PEERS
 from systest.worker.spec import Setting
@@ -95,6 +96,7 @@ class CaseRun:
     Args:
         started: when, ISO 8601 in UTC.
         took_s: from the first topic to the last judgement.
+        origin: what ran.
         broker: which one; the first thing that a report tells.
         machine: what the run had.
         notes: sentences that a reader must know.
@@ -109,6 +111,7 @@ class CaseRun:
 
     started: str
     took_s: float
+    origin: Origin
     broker: str
     machine: str
     notes: tuple[str, ...]

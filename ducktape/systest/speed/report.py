@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from systest.metrics.verdict import Bound
-from systest.reports.words import number, settings, table_line, wrapped
+from systest.reports.words import measured, number, settings, side_by_side, table_line, wrapped
 from systest.speed.result import Line, SpeedResult
 from systest.speed.rows import Row
 from systest.strategies import CONTROL, PEERS, YARDSTICK
@@ -51,7 +51,8 @@ def _headline(result: SpeedResult) -> list[str]:
         f"client: {settings(result.client)}; linger.ms=0 for one record at a time; values of 30 bytes, 6 partitions",
         f"rounds: {result.rounds} of {number(result.duration_s)} s each ({result.peer_rounds} for the peers), a fresh "
         f"process each; interleaved, order from seed {result.seed}; took {result.took_s / 60:.0f} min",
-        f"machine: {result.machine}; {_punctuality(result)}",
+        *measured(result),
+        _punctuality(result),
         *(f"note: {note}" for note in result.notes),
     ]
 
@@ -59,9 +60,9 @@ def _headline(result: SpeedResult) -> list[str]:
 def _punctuality(result: SpeedResult) -> str:
     lag, p99 = result.machine_ms("loop_lag.p99_ms"), result.machine_ms("latency.p99_ms")
     if lag is None or p99 is None:
-        return "how punctual it is was not measured"
+        return "punctuality: not measured"
     return (
-        f"an event loop with nothing to do runs up to {number(lag)} ms late at p99 and sends what is due "
+        f"punctuality: an event loop with nothing to do runs up to {number(lag)} ms late at p99 and sends what is due "
         f"{number(p99)} ms late at p99"
     )
 
@@ -123,13 +124,8 @@ def _goal(goal: Bound | None, x: str) -> str:
 def _fitting(table: Sequence[_Part], width: int) -> Iterator[list[_Part]]:
     """The parts behind the labels, as many side by side as fit."""
     labels, *others = table
-    taken: list[_Part] = []
-    for part in others:
-        if taken and _INDENT + sum(map(_width, [labels, *taken, part])) > width:
-            yield taken
-            taken = []
-        taken.append(part)
-    yield taken
+    for places in side_by_side([_width(part) for part in others], width - _INDENT - _width(labels)):
+        yield [others[at] for at in places]
 
 
 def _widths(part: _Part) -> list[int]:

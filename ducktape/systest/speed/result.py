@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
-
-from cattrs.preconf.json import make_converter
 
 from systest.metrics import RoundFigures, figure_at
 from systest.metrics.interval import median_interval
 from systest.metrics.verdict import Bound, Verdict, verdict_of
+from systest.reports import document
 from systest.speed.cases import CaseRun
 from systest.speed.rows import MACHINE, Row, rows_of
 from systest.strategies import CONTROL, PEERS
-
-VERSION = 2
-
-_converter = make_converter(forbid_extra_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +72,13 @@ class SpeedResult(CaseRun):
 
     def to_json(self) -> str:
         """The table for whoever only reads, then everything that it was made of."""
-        table = {subject: _converter.unstructure(self.lines(subject)) for subject in self.transports}
-        run = _converter.unstructure(self)
-        return json.dumps(
-            {"version": VERSION, "verified": self.is_verified, "table": table, "run": run}, indent=1
-        )
+        table = {subject: document.plain(self.lines(subject)) for subject in self.transports}
+        return document.to_json(self, table=table)
 
     @classmethod
     def from_json(cls, text: str) -> SpeedResult:
-        """The result in a file that `to_json` made."""
-        document: Any = json.loads(text)
-        return _converter.structure(document["run"], cls)
+        """The result in a file. Raises ValueError, one sentence, if it is none."""
+        return document.from_json(cls, text)
 
     def _line(self, row: Row, subject: str) -> Line:
         ratios = self._ratios(row, subject)

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from systest.options import RunOptions
+from systest.origin import origin_of
 from systest.rounds import RoundPlayer, client_settings
 from systest.services.broker import Broker
 from systest.speed.play import (
@@ -97,7 +98,7 @@ def play_speed(
         say: is told of each play in a line.
     """
     started, began_s = datetime.now(timezone.utc), time.monotonic()
-    load = os.getloadavg()[0]
+    load, origin = os.getloadavg()[0], origin_of(options.command)
     rows, chance = rows_of(chosen.groups), random.Random(options.seed)
     cases = CasePlayer(player, CASES, chosen.duration_s, chosen.rounds, say)
     subjects, left_out = without_twin(OURS, player.why_pure)
@@ -119,6 +120,7 @@ def play_speed(
         yield SpeedResult(
             started=started.isoformat(timespec="seconds"),
             took_s=time.monotonic() - began_s,
+            origin=origin,
             broker=broker.description,
             machine=machine_words(load),
             notes=(*notes, *cut_off(count, len(rounds))),

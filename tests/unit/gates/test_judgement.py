@@ -153,7 +153,7 @@ def test_gate__whose_strategy_gave_no_figure__fails_with_the_reason() -> None:
 
     found = verdict(planted("async", figures(without_lag)), "async-loop-lag")
     assert (found.verdict, found.is_failure) == (Verdict.NOT_JUDGED, True)
-    assert found.why == "async has no its own work in it, ms: the loop never got to its timer"
+    assert found.why == "async has no own work in it, ms: the loop never got to its timer"
 
 
 def test_gate__whose_strategy_gave_no_figure_in_too_few_rounds__fails_nothing() -> None:

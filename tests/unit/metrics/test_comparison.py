@@ -29,7 +29,7 @@ def test_best__every_round_above_all_others__wins() -> None:
     assert found.best == ("async",)
 
 
-def test_best__ranges_that_overlap__tie() -> None:
+def test_best__ranges_that_overlap__share_the_place() -> None:
     found = row(
         SEND_RATE, {"sync": rounds([10, 11, 14]), "async": rounds([13, 14, 15]), "slow": rounds([1, 2, 3])}
     )
@@ -39,6 +39,10 @@ def test_best__ranges_that_overlap__tie() -> None:
 def test_best__where_less_is_better__is_the_least() -> None:
     found = row(P50, {"sync": rounds([1, 1, 1], p50_ms=2.0), "async": rounds([1, 1, 1], p50_ms=3.0)})
     assert (found.metric.better, found.best) == (Better.LOWER, ("sync",))
+
+
+def test_best__all_level__is_nobody() -> None:
+    assert row(SEND_RATE, {"sync": rounds([10, 11, 14]), "async": rounds([13, 14, 15])}).best == ()
 
 
 def test_best__with_too_few_rounds__is_nobody() -> None:

@@ -12,7 +12,17 @@ import pytest
 from systest.gates import Gate
 from systest.metrics import METRICS
 from systest.metrics.verdict import Bound
-from systest.reports import RoundResult, RunResult, StrategyResult, gate_failures, junit, markdown, terminal
+from systest.origin import Origin
+from systest.reports import (
+    RoundResult,
+    RunResult,
+    StrategyResult,
+    brief,
+    gate_failures,
+    junit,
+    markdown,
+    terminal,
+)
 from systest.workloads.workload import Workload, workload_named
 from tests.unit.metrics.test_figures import figures_of, history
 
@@ -27,6 +37,7 @@ def strategy(name: str, latency_ms: float, verdict: str = "pass") -> StrategyRes
 RESULT = RunResult(
     started="2026-11-24T00:00:00+00:00",
     took_s=60.0,
+    origin=Origin("./run_ducktape.sh --rounds 3", "0123456789abcdef", is_clean=True),
     broker="Apache Kafka 4.3.0, 1 broker",
     machine="2 cores",
     notes=("Kafka can't be had.",),
@@ -58,8 +69,9 @@ def test_report__producer_with_a_transport__names_the_one_that_ran() -> None:
     ran = dataclasses.replace(strategy("async", 2.0), transport="compiled")
     told = dataclasses.replace(RESULT, strategies=(strategy("sync", 1.0), ran))
     for text in (terminal(told, 1_000), markdown(told)):
-        assert "async 1.0, compiled transport; one call a record" in text
-        assert "sync 1.0; one call a record" in text
+        assert "transport: async compiled\n" in text
+    assert "async 1.0, compiled transport; one call a record" in markdown(told)
+    assert "sync 1.0; one call a record" in markdown(told)
     assert RunResult.from_json(told.to_json()) == told
 
 
@@ -77,39 +89,143 @@ def test_json__holds_the_table_for_other_programs() -> None:
     assert (p50["best"], p50["strategies"]["async"]["ratio"]) == (["sync"], 2.0)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 99, "run": {}}', '{"version": 2, "run": {}}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 99, "run": {}}', '{"version": 3, "run": {}}'])
 def test_json__that_is_no_result__is_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(ValueError, match="result"):
         RunResult.from_json(text)
 
 
-def test_terminal__first_line_is_the_broker() -> None:
-    assert terminal(RESULT, 160).splitlines()[0] == "broker: Apache Kafka 4.3.0, 1 broker"
+def at_speed(name: str, records_per_s: float, p50_ms: float, peak_mib: float) -> StrategyResult:
+    """Three rounds with figures as wide as real ones are."""
+    played = strategy(name, p50_ms).rounds[0]
+    base = played.figures
+    figures = dataclasses.replace(
+        base,
+        throughput=dataclasses.replace(
+            base.throughput, sent=round(2 * records_per_s), records_per_s=records_per_s
+        ),
+        code_path=dataclasses.replace(base.code_path, poll_calls=10_374, records_per_poll=2_713.4),
+        memory=dataclasses.replace(base.memory, growth_mib=0.86, peak_mib=peak_mib),
+    )
+    return StrategyResult(
+        name, f"{name} 1.0", "one call a record", (dataclasses.replace(played, figures=figures),) * 3
+    )
 
 
-@pytest.mark.parametrize("width", [60, 80, 160])
-def test_terminal__keeps_to_its_width_and_shows_every_figure_of_each_strategy(width: int) -> None:
-    lines = terminal(RESULT, width).splitlines()
-    assert max(map(len, lines)) <= width
-    for metric in (each for each in METRICS if not each.only_open):
-        assert any(line.startswith(f"  {metric.label}") for line in lines)
-    assert any("async" in line.split() for line in lines)
+ALL_SIX = dataclasses.replace(
+    JUDGED,
+    strategies=(
+        at_speed("sync", 584_676.4, 1.51, 69.4),
+        at_speed("async", 930_797.2, 4.3, 72.1),
+        at_speed("async-pure", 477_668.9, 3.48, 71.8),
+        at_speed("confluent-aio", 226_481.1, 8.01, 72.2),
+        at_speed("aiokafka", 160_000.0, 39.1, 74.4),
+        at_speed("java", 2_347_110.5, 2.04, 507.0),
+    ),
+)
+
+
+def table_of(text: str) -> list[str]:
+    """The lines of the terminal's table, its head first."""
+    return text.split("\n\n")[1].splitlines()
+
+
+def test_terminal__tells_the_broker_and_then_the_verdict_before_any_figure() -> None:
+    assert terminal(JUDGED, 160).splitlines()[:4] == [
+        "broker: Apache Kafka 4.3.0, 1 broker",
+        "note: Kafka can't be had.",
+        "verified: 300 records acknowledged, all found in the log, no anomaly",
+        "gates: 3 FAILED, 1 met, 3 not judged",
+    ]
+    assert "async: NOT VERIFIED in 3 of 3 rounds (position 1, 2, 3)" in terminal(FAILED, 160).splitlines()[2]
+
+
+def test_terminal__six_strategies_in_100_columns__are_one_table_with_figures_and_ratios() -> None:
+    text = terminal(ALL_SIX, 100)
+    assert max(map(len, text.splitlines())) <= 100
+    head, *lines = table_of(text)
+    assert head.split() == [each.name for each in ALL_SIX.strategies]
+    assert len(lines) == len({metric.group for metric in METRICS}) + len(ALL_SIX.rows())
+    [rate] = [line for line in lines if line.startswith(" send rate, records/s")]
+    assert rate.split()[3:] == [
+        *("585k", "931k", "1.59x", "478k", "0.82x", "226k", "0.39x", "160k", "0.27x", "2.35M", "4.01x*")
+    ]
+
+
+def test_terminal__six_strategies_in_80_columns__are_one_table_with_ratios_alone() -> None:
+    text = terminal(ALL_SIX, 80)
+    assert max(map(len, text.splitlines())) <= 80
+    [rate] = [line for line in table_of(text) if line.startswith(" send rate, records/s")]
+    assert rate.split()[3:] == ["585k", "1.59x", "0.82x", "0.39x", "0.27x", "4.01x*"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 160])
+def test_terminal__any_width__is_kept_and_shows_every_figure_of_each_strategy(width: int) -> None:
+    text = terminal(ALL_SIX, width)
+    assert max(map(len, text.splitlines())) <= width
+    for row in ALL_SIX.rows():
+        assert f"\n {row.metric.label}" in text
+    assert {each.name for each in ALL_SIX.strategies} <= set(text.split())
+
+
+def test_mark__stands_at_the_best_and_at_none_where_all_are_level() -> None:
+    lines = table_of(terminal(ALL_SIX, 100))
+    marked = {line[:22].strip(): line.count("*") for line in lines}
+    assert (marked["p50, ms"], marked["success, %"], marked["poll() calls"]) == (1, 0, 0)
+    cells = [line for line in markdown(ALL_SIX).splitlines() if line.startswith("| p50, ms |")]
+    assert cells == ["| p50, ms | 1.51\\* | 4.30 2.85x | 3.48 2.30x | 8.01 5.30x | 39.1 25.9x | 2.04 1.35x |"]
+
+
+def test_mark__several_rounds_overlap_with_the_best__stands_at_each_of_them() -> None:
+    level = dataclasses.replace(
+        ALL_SIX, strategies=(*ALL_SIX.strategies[:2], at_speed("java", 930_797.2, 2.04, 507.0))
+    )
+    for text, mark in ((terminal(level, 100), "x*"), (markdown(level), "x\\*")):
+        [rate] = [line for line in text.splitlines() if "send rate, records/s" in line]
+        assert rate.count(mark) == 2
+
+
+def test_brief__is_the_verdict_few_figures_and_where_they_come_from() -> None:
+    text = brief(ALL_SIX, 100)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert len(table_of(text)) <= 12
+    assert "measured: 2026-11-24 at commit 0123456789ab, a clean tree; 2 cores" in lines
+    assert "command: ./run_ducktape.sh --rounds 3" in lines
+    assert "why it must hold" not in text
+
+
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [
+        (
+            Origin("ducktape", "0123456789abcdef", is_clean=False),
+            "at commit 0123456789ab, a tree with changes of its own;",
+        ),
+        (Origin("ducktape", None, is_clean=False), "outside of a checkout;"),
+    ],
+)
+def test_report__of_what_nobody_else_has__says_so(origin: Origin, words: str) -> None:
+    told = dataclasses.replace(RESULT, origin=origin)
+    assert words in terminal(told, 160)
+    assert words in markdown(told)
 
 
 @pytest.mark.parametrize("report", [markdown(FAILED), terminal(FAILED, 160)])
-def test_report__tells_notes_reasons_and_failures(report: str) -> None:
-    for words in (
-        "Kafka can't be had.",
-        "it has no event loop",
-        "NOT VERIFIED in 3 of 3",
-        "record 7 of producer 0",
-    ):
+def test_report__tells_notes_and_failures(report: str) -> None:
+    for words in ("Kafka can't be had.", "NOT VERIFIED in 3 of 3", "record 7 of producer 0"):
         assert words in report
+
+
+def test_markdown__a_figure_that_nobody_has__says_why() -> None:
+    assert "sync has no loop lag p99, ms; own work in it, ms; loop lag max, ms: it has no event loop" in (
+        markdown(RESULT)
+    )
 
 
 def test_markdown__every_row_has_every_column() -> None:
     table = [line for line in markdown(RESULT).splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in table} == {5}
+    assert {line.count("|") for line in table} == {4}
     assert len(table) > len(METRICS)
 
 
@@ -133,24 +249,27 @@ def test_gates__that_fail__are_told_by_name_and_figures() -> None:
 
 
 @pytest.mark.parametrize("width", [70, 160])
-def test_terminal__every_gate__has_a_line_and_a_reason_if_it_fails(width: int) -> None:
-    text = terminal(JUDGED, width)
-    gates = text[text.index("\ngates:") :]
-    assert max(map(len, gates.splitlines())) <= width
-    words = " ".join(gates.split())
-    assert "slower met async, p50, ms 2x [2 to 2] of sync, at most 3x wanted" in words
-    assert (
-        "as-fast not met async, p50, ms 2x [2 to 2] of sync, at most 1x wanted why it must hold: it would be"
-        in words
-    )
-    assert (
-        "no-loop not judged sync, loop lag p99, ms sync has no loop lag p99, ms: it has no event loop why"
-        in words
-    )
-    assert "not judged: over-java: java did not run" in words
-    assert "not judged: at-ease, at-ease-too: the gate is for open:100, and this run was saturate" in words
+def test_terminal__gates__those_that_fail_have_their_reason_and_the_others_are_named(width: int) -> None:
+    words = " ".join(terminal(JUDGED, width).split())
+    as_fast = "not met: as-fast (async, p50, ms): 2x [2 to 2] of sync, at most 1x wanted"
+    assert f"{as_fast}; why it must hold: it would be & must be" in words
+    no_loop = "sync has no loop lag p99, ms: it has no event loop; why it must hold: it has none"
+    assert f"not judged: no-loop (sync, loop lag p99, ms): {no_loop}" in words
+    assert "met: slower not judged: over-java; java did not run" in words
+    assert "not judged: at-ease, at-ease-too; the gate is for open:100, and this run was saturate" in words
     assert "twice is what it costs" not in words
-    assert "\ngates:" not in terminal(RESULT, width)
+    assert "gates: " not in terminal(RESULT, width)
+
+
+def test_terminal__gate_that_the_noise_leaves_open__has_its_figures() -> None:
+    sync, slow, fast = (
+        at_speed(*each, 1.0, 70.0) for each in (("sync", 1e5), ("async", 9e4), ("async", 2e5))
+    )
+    mixed = dataclasses.replace(slow, rounds=(slow.rounds[0], fast.rounds[0], fast.rounds[0]))
+    gate = Gate("fast", "async", "throughput.records_per_s", Bound(1, True), "sync", "saturate", "it is")
+    text = terminal(dataclasses.replace(RESULT, strategies=(sync, mixed), gates=(gate,)), 160)
+    assert "gates: 1 undecided" in text
+    assert "undecided: fast (async, send rate, records/s): 2x [" in text
 
 
 def test_markdown__every_gate__has_its_reason() -> None:

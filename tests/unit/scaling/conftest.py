@@ -9,7 +9,7 @@ import pytest
 from systest import strategies
 from systest.scaling.axes import AXIS_NAMES, axes_named
 from systest.scaling.result import ScalingResult
-from tests.unit.speed.conftest import BOTH, Costs, made_up
+from tests.unit.speed.conftest import BOTH, ORIGIN, Costs, made_up
 
 Make = Callable[..., ScalingResult]
 
@@ -32,6 +32,7 @@ def result() -> Make:
         return ScalingResult(
             started="2026-11-25T00:00:00+00:00",
             took_s=1_500.0,
+            origin=ORIGIN,
             broker="Apache Kafka 4.3.0, 1 broker",
             machine="2 cores",
             notes=("Kafka can't be had.",),

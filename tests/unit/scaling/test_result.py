@@ -70,9 +70,9 @@ def test_json__gives_the_result_back_and_holds_the_curves(result: Make) -> None:
     assert document["curves"][0]["curves"][0]["points"][0]["median"] == 1.0
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"version": 9, "run": {}}', '{"version": 1, "run": {}}'])
+@pytest.mark.parametrize("text", ["", "{}", '{"version": 9, "run": {}}', '{"version": 3, "run": {}}'])
 def test_json__that_is_none__is_refused_in_a_sentence(text: str) -> None:
-    with pytest.raises(ValueError, match="not a result of the scaling curves: "):
+    with pytest.raises(ValueError, match="result"):
         ScalingResult.from_json(text)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 import pytest
 
 from systest.metrics import RoundFigures
+from systest.origin import Origin
 from systest.speed.cases import Played
 from systest.speed.result import SpeedResult
 from systest.speed.rows import GROUPS, MACHINE, plays_of, rows_of
@@ -17,6 +18,7 @@ from tests.unit.metrics.test_figures import figures_of, history, summary
 #: Strategy and case -> its cost, by round; what is left out costs 1.
 Costs = Mapping[tuple[str, str], Callable[[int], float]]
 Make = Callable[..., SpeedResult]
+ORIGIN = Origin("./run_ducktape.sh", "0123456789abcdef" * 2 + "01234567", is_clean=True)
 BOTH = {"async": "compiled", "async-pure": "pure"}
 PURE_ALONE = {"async": "pure"}
 
@@ -65,6 +67,7 @@ def result() -> Make:
         return SpeedResult(
             started="2026-11-24T00:00:00+00:00",
             took_s=1_200.0,
+            origin=ORIGIN,
             broker="Apache Kafka 4.3.0, 1 broker",
             machine="2 cores",
             notes=("Kafka can't be had.",),
