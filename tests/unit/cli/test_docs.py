@@ -32,9 +32,9 @@ def results(tmp_path: Path, scaling_result: MakeScaling, speed_result: MakeSpeed
     (tmp_path / "docs").mkdir()
     for page in ("README.md", "docs/performance.md"):
         (tmp_path / page).write_text(PROSE, "utf-8")
-    made = (ALL_SIX, speed_result(transports=BOTH), scaling_result())
-    for name, result in zip(NAMES, made, strict=True):
-        (tmp_path / "run" / name).write_text(result.to_json(), "utf-8")
+    made = (ALL_SIX.to_json(), speed_result(transports=BOTH).to_json(), scaling_result().to_json())
+    for name, text in zip(NAMES, made, strict=True):
+        (tmp_path / "run" / name).write_text(text, "utf-8")
     return tmp_path
 
 
