@@ -14,7 +14,6 @@ _BRIEF = (
     "throughput.records_per_s",
     "latency.p50_ms",
     "latency.p99_ms",
-    "memory.peak_mib",
     "cpu.client_us",
     "loop_lag.work_p99_ms",
 )
