@@ -19,10 +19,12 @@ _DECIDE_TOO = ("PRODUCER_TRANSPORT", "TMPDIR")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Args:
-    command: what makes such a result again.
-    commit: the checkout's, in full; None outside of one.
-    is_clean: whether that commit is all that ran: no file was changed, none was new.
+    """What ran.
+
+    Args:
+        command: that makes such a result again.
+        commit: the checkout's, in full; None outside of one.
+        is_clean: whether that commit is all that ran: no file was changed, none was new.
     """
 
     command: str

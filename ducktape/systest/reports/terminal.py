@@ -15,7 +15,7 @@ _BRIEF = (
     "latency.p50_ms",
     "latency.p99_ms",
     "cpu.client_us",
-    "loop_lag.work_p99_ms",
+    "loop_lag.p99_ms",
 )
 """What a reader of one minute wants to know."""
 _LEFT_OUT = "-: has no such figure. Why not, ranges, and how each producer was used: comparison.md"
@@ -68,27 +68,29 @@ def _table(result: RunResult, rows: Sequence[Row], width: int) -> list[str]:
 
 
 def _column(result: RunResult, rows: Sequence[Row], name: str, with_both: bool) -> list[str]:
-    """The head and a cell for each row, all of one width: a gap, what it says, and the place of the mark."""
+    """The head and a cell for each row, all of one width; the last place is a mark's."""
     medians = [row.cells[name].median for row in rows]
     values = ["-" if median is None else words.short(median) for median in medians]
     ratios = [words.ratio(row, name, result.yardstick) for row in rows]
-    if with_both:
-        size = max(map(len, ratios))
-        cells = [
-            f"{value} {ratio:>{size}}" if size else value for value, ratio in zip(values, ratios, strict=True)
-        ]
-    else:
-        cells = [ratio or value for value, ratio in zip(values, ratios, strict=True)]
-    size = max(map(len, [name, *cells]))
     marks = [words.mark(row, name) for row in rows]
-    return [f" {cell:>{size}}{mark:1}" for cell, mark in zip([name, *cells], ["", *marks], strict=True)]
+    if not with_both:
+        values = [ratio or value for value, ratio in zip(values, ratios, strict=True)]
+        ratios = [""] * len(rows)
+    size = max(map(len, ratios))
+    behind = size + 2 if size else 1
+    cells = [
+        f"{value} {ratio:>{size}}{mark:1}" if ratio else f"{value}{mark:{behind}}"
+        for value, ratio, mark in zip(values, ratios, marks, strict=True)
+    ]
+    whole = [f"{name} ", *cells]
+    return [f" {cell:>{max(map(len, whole))}}" for cell in whole]
 
 
 def _gates(result: RunResult) -> list[str]:
-    """A paragraph for each that the run fails by or that its interval leaves open, one for all others of a kind."""
+    """Alone: each that the run fails by, then each that its interval leaves open. All others of a kind together."""
     alone: list[str] = []
     together: dict[tuple[str, str], list[str]] = {}
-    for each in result.verdicts():
+    for each in sorted(result.verdicts(), key=lambda each: not each.is_failure):
         name, verdict = each.gate.name, each.verdict.value
         if each.is_failure or (each.verdict is Verdict.UNDECIDED and each.low is not None):
             reason = f"; why it must hold: {each.gate.reason}" if each.is_failure else ""

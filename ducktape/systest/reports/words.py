@@ -98,8 +98,9 @@ _RATIO_GROUPS = frozenset({"throughput", "latency", "resources"})
 def ratio(row: Row, strategy: str, yardstick: str) -> str:
     """How many times the yardstick's figure it is, "" where that says nothing."""
     found = row.cells[strategy].ratio
-    says_nothing = found is None or strategy == yardstick or row.metric.group not in _RATIO_GROUPS
-    return "" if says_nothing or found is None else f"{_digits(found)}x"
+    if found is None or strategy == yardstick or row.metric.group not in _RATIO_GROUPS:
+        return ""
+    return f"{_digits(found)}x"
 
 
 def mark(row: Row, strategy: str) -> str:

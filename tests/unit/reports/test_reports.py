@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import Any
 from xml.etree import ElementTree
 
@@ -174,6 +175,20 @@ def test_mark__stands_at_the_best_and_at_none_where_all_are_level() -> None:
     assert (marked["p50, ms"], marked["success, %"], marked["poll() calls"]) == (1, 0, 0)
     cells = [line for line in markdown(ALL_SIX).splitlines() if line.startswith("| p50, ms |")]
     assert cells == ["| p50, ms | 1.51\\* | 4.30 2.85x | 3.48 2.30x | 8.01 5.30x | 39.1 25.9x | 2.04 1.35x |"]
+
+
+def test_mark__stands_right_behind_the_figure_or_its_ratio() -> None:
+    java = dataclasses.replace(ALL_SIX.strategies[-1].rounds[0].figures.code_path, produce_us=0.31)
+    faster = dataclasses.replace(
+        ALL_SIX.strategies[-1],
+        rounds=tuple(
+            dataclasses.replace(each, figures=dataclasses.replace(each.figures, code_path=java))
+            for each in ALL_SIX.strategies[-1].rounds
+        ),
+    )
+    text = terminal(dataclasses.replace(ALL_SIX, strategies=(*ALL_SIX.strategies[:-1], faster)), 100)
+    assert re.search(r"^ send rate, records/s .* 2\.35M 4\.01x\*$", text, re.MULTILINE)
+    assert re.search(r"^ produce\(\), us/record .* 0\.31\*$", text, re.MULTILINE)
 
 
 def test_mark__several_rounds_overlap_with_the_best__stands_at_each_of_them() -> None:
