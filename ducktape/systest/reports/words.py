@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -79,7 +80,7 @@ def conditions(result: RunResult) -> list[str]:
         f"client: {settings(result.client)}",
         *([f"transport: {', '.join(ran)}"] if ran else []),
         f"rounds: {rounds} of {number(work.duration_s)} s each, after {number(work.warmup_s)} s to warm up; "
-        f"interleaved, order from seed {result.seed}",
+        f"interleaved, order from seed {result.seed}{_others(result)}",
         *measured(result),
     ]
 
@@ -211,6 +212,12 @@ def side_by_side(widths: Sequence[int], room: int) -> Iterator[list[int]]:
             taken = []
         taken.append(at)
     yield taken
+
+
+def _others(result: RunResult) -> str:
+    found = [one.others_percent for each in result.strategies for one in each.rounds]
+    known = [percent for percent in found if percent is not None]
+    return f"; others took {statistics.median(known):.0f} % of the machine" if known else ""
 
 
 def _shape(work: Workload) -> str:

@@ -210,6 +210,21 @@ def test_brief__is_the_verdict_few_figures_and_where_they_come_from() -> None:
     assert "why it must hold" not in text
 
 
+def test_report__of_a_machine_that_others_used__says_how_much_they_took() -> None:
+    busy = dataclasses.replace(
+        RESULT,
+        strategies=tuple(
+            dataclasses.replace(
+                each, rounds=tuple(dataclasses.replace(one, others_percent=41.6) for one in each.rounds)
+            )
+            for each in RESULT.strategies
+        ),
+    )
+    for report in (terminal(busy, 160), markdown(busy), brief(busy, 160)):
+        assert "; others took 42 % of the machine" in report
+    assert "others took" not in terminal(RESULT, 160)
+
+
 @pytest.mark.parametrize(
     ("origin", "words"),
     [
