@@ -68,7 +68,33 @@ install_past_pins() {
         --editable ".[$(echo "$1" | sed 's/systest/node/')]"
 }
 
+# Free space where a folder is, in KiB; 0 if it can't be written.
+free_kib() {
+    if [ -w "$1" ]; then df -Pk "$1" | awk 'NR == 2 { print $4 }'; else echo 0; fi
+}
+
+# Caches and temporary files go to this folder where their usual places can't be written, or have less room than a run
+# needs (`systest.cli.disk` has the same limit, and a sentence for where this folder has no more).
+find_room() {
+    elsewhere=$(pwd)/.scratch needed_kib=2097152
+    if [ ! -w . ]; then
+        say "$(pwd) can't be written, and the environment and the results go there; clone to a folder of your own."
+        exit 1
+    fi
+    caches=${XDG_CACHE_HOME:-${HOME:-}/.cache}
+    if ! { mkdir -p "$caches" && [ -w "$caches" ]; } 2>/dev/null; then
+        say "$caches can't be written, so caches go to $elsewhere/cache."
+        export XDG_CACHE_HOME="$elsewhere/cache" PIP_CACHE_DIR="${PIP_CACHE_DIR:-$elsewhere/cache/pip}"
+    fi
+    if [ "$(free_kib "${TMPDIR:-/tmp}")" -lt $needed_kib ] && [ "$(free_kib .)" -ge $needed_kib ]; then
+        say "${TMPDIR:-/tmp} has no 2 GiB free, so temporary files go to $elsewhere/tmp."
+        export TMPDIR="$elsewhere/tmp"
+        mkdir -p "$TMPDIR"
+    fi
+}
+
 environment() {
+    find_room
     python=.venv/bin/python
     # A run is some hundred processes, and each would compile this repository's modules anew.
     unset PYTHONDONTWRITEBYTECODE

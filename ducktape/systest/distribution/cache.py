@@ -23,9 +23,12 @@ _PARTIAL_PREFIX = "partial-"
 
 
 def cache_root() -> Path:
-    """`$SYSTEST_CACHE`, or `~/.cache/kafka-systest`. May not exist yet."""
-    chosen = os.environ.get("SYSTEST_CACHE")
-    return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".cache" / "kafka-systest"
+    """`$SYSTEST_CACHE`, or `kafka-systest` in `$XDG_CACHE_HOME` or `~/.cache`. May not exist yet."""
+    if chosen := os.environ.get("SYSTEST_CACHE"):
+        return Path(chosen).expanduser().absolute()
+    caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # The specification has a relative one ignored.
+    return (caches if caches.is_absolute() else Path.home() / ".cache") / "kafka-systest"
 
 
 def key_of(files: Sequence[str], *facts: str) -> str:
