@@ -22,6 +22,7 @@ from systest.distribution.cache import cache_root, exclusive, key_of, partial
 from systest.distribution.jars import Say
 from systest.distribution.java import JavaRuntime
 from systest.distribution.jvm import JavaCommandFailed, environment, last_lines, run_java
+from systest.distribution.properties import render_properties
 from systest.distribution.storage import META_FILE, meta_properties, random_id
 from systest.ports import first_of_free_ports
 
@@ -109,19 +110,17 @@ def _train(java: JavaRuntime, class_path: Sequence[str], made: Path, work: Path)
     client_port = first_of_free_ports(2)
     controller_port = client_port + 1
     properties = work / "server.properties"
-    properties.write_text(
-        f"""\
-advertised.listeners=PLAINTEXT://127.0.0.1:{client_port}
-controller.listener.names=CONTROLLER
-controller.quorum.voters=1@127.0.0.1:{controller_port}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
-listeners=PLAINTEXT://127.0.0.1:{client_port},CONTROLLER://127.0.0.1:{controller_port}
-log.dirs={work / "data"}
-node.id=1
-process.roles=broker,controller
-""",
-        "utf-8",
-    )
+    settings = {
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{client_port}",
+        "controller.listener.names": "CONTROLLER",
+        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "listeners": f"PLAINTEXT://127.0.0.1:{client_port},CONTROLLER://127.0.0.1:{controller_port}",
+        "log.dirs": str(work / "data"),
+        "node.id": "1",
+        "process.roles": "broker,controller",
+    }
+    properties.write_text(render_properties(settings), "ascii")
     logging = work / "log4j2.properties"
     logging.write_text(
         """\

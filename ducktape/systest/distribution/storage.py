@@ -15,17 +15,17 @@ from pathlib import Path
 from systest.distribution.cache import cache_root, exclusive, key_of, partial
 from systest.distribution.errors import DistributionUnavailable
 from systest.distribution.jvm import JavaCommandFailed, run_java
+from systest.distribution.properties import render_properties
 
 META_FILE = "meta.properties"
 
-_FORMAT_PROPERTIES = """\
-controller.listener.names=CONTROLLER
-controller.quorum.voters=1@127.0.0.1:9093
-listeners=CONTROLLER://127.0.0.1:9093
-log.dirs={directory}
-node.id=1
-process.roles=controller
-"""
+_FORMAT_PROPERTIES = {
+    "controller.listener.names": "CONTROLLER",
+    "controller.quorum.voters": "1@127.0.0.1:9093",
+    "listeners": "CONTROLLER://127.0.0.1:9093",
+    "node.id": "1",
+    "process.roles": "controller",
+}
 
 
 def formatted_storage(java: str, class_path: Sequence[str]) -> Path:
@@ -45,7 +45,9 @@ def formatted_storage(java: str, class_path: Sequence[str]) -> Path:
 def _format(java: str, class_path: Sequence[str], storage: Path) -> None:
     with partial(storage.parent) as work:
         properties = work / "server.properties"
-        properties.write_text(_FORMAT_PROPERTIES.format(directory=work / "data"), "utf-8")
+        properties.write_text(
+            render_properties({**_FORMAT_PROPERTIES, "log.dirs": str(work / "data")}), "ascii"
+        )
         arguments = ["kafka.tools.StorageTool", "format", "-t", random_id(), "-c", str(properties)]
         try:
             run_java([java, *arguments], class_path, "formatting storage")

@@ -26,6 +26,7 @@ from ducktape.services.service import Service
 from systest.clusters.account import LocalAccount
 from systest.clusters.survey import distribution_on, in_parallel
 from systest.distribution import Distribution, ensure, storage
+from systest.distribution.properties import render_properties
 from systest.services import kafka_config
 from systest.services.broker import (
     Broker,
@@ -432,7 +433,7 @@ class KafkaService(Service, Broker):  # type: ignore[misc]  # ducktape has no ty
             )
             meta = storage.meta_properties(self._cluster_id, member.part.kafka_id)
             account.ssh(shlex.join(["mkdir", "-p", member.logs, member.data, member.temporary]))
-            account.create_file(member.properties, kafka_config.render_properties(properties))
+            account.create_file(member.properties, render_properties(properties))
             account.create_file(member.log4j2, kafka_config.log4j2_properties())
             account.create_file(f"{member.data}/{storage.META_FILE}", meta)
             if self.login is not None:

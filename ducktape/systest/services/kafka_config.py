@@ -11,6 +11,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from systest.distribution.properties import render_properties
+
 _FIRST_CONTROLLER_ID = 101
 _VOTERS_MAX = 3
 _REPLICAS_MAX = 3
@@ -186,14 +188,6 @@ def _test_settings(num_brokers: int) -> dict[str, str]:
     for prefix in ("share.coordinator.state.topic", "transaction.state.log"):
         settings[f"{prefix}.min.isr"] = str(max(1, replicas - 1))
     return settings
-
-
-def render_properties(properties: Mapping[str, str]) -> str:
-    """The text of a Java properties file, sorted by key. Raises ValueError on a line break in a value."""
-    for key, value in properties.items():
-        if "\n" in key + value or "\r" in key + value:
-            raise ValueError(f"{key} holds a line break")
-    return "".join(f"{key}={value}\n".replace("\\", "\\\\") for key, value in sorted(properties.items()))
 
 
 def log4j2_properties() -> str:

@@ -74,8 +74,9 @@ class KafkaServiceTest(Test):  # type: ignore[misc]  # ducktape has no types
         kafka = self.started(1, "combined")
         produce(kafka, 0, compression="lz4")
         node = kafka.nodes[0]
-        mapped = node.account.ssh_output(f"cat /proc/{kafka.broker_pid(node)}/maps").decode().split()
-        unpacked = {Path(path) for path in mapped if "liblz4-java" in path}
+        mapped = node.account.ssh_output(f"cat /proc/{kafka.broker_pid(node)}/maps").decode().splitlines()
+        # The path is the sixth column, and may have blanks.
+        unpacked = {Path(line.split(maxsplit=5)[5]) for line in mapped if "liblz4-java" in line}
         assert unpacked
         assert all(path.is_relative_to(node_home(node.account)) for path in unpacked), unpacked
 

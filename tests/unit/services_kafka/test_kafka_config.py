@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from systest.distribution.properties import render_properties
 from systest.services import kafka_config
 from systest.services.kafka_config import ControllerMode, Endpoint, Login, Part, Role
 
@@ -14,7 +15,7 @@ def endpoints(parts: tuple[Part, ...]) -> dict[Part, Endpoint]:
 
 def test_server_properties__one_combined_broker__exact_text() -> None:
     properties = kafka_config.server_properties(ONE, endpoints((ONE,)), "/data/1", {"num.io.threads": "4"})
-    assert kafka_config.render_properties(properties) == (
+    assert render_properties(properties) == (
         "advertised.listeners=PLAINTEXT://127.0.0.1:9092\n"
         "auto.create.topics.enable=false\n"
         "broker.heartbeat.interval.ms=1000\n"
@@ -76,7 +77,7 @@ def test_server_properties__login__clients_sign_in_and_controllers_do_not() -> N
     assert told["listener.security.protocol.map"] == "CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT"
     assert told["inter.broker.listener.name"] == "SASL_PLAINTEXT"
     assert told["sasl.enabled.mechanisms"] == "PLAIN"
-    assert "hunter2" not in kafka_config.render_properties(told)
+    assert "hunter2" not in render_properties(told)
 
 
 def test_login__jaas__exact_text() -> None:
@@ -132,13 +133,19 @@ def test_cast__no_broker__refused() -> None:
 
 def test_render_properties__line_break_in_a_value__refused() -> None:
     with pytest.raises(ValueError, match="a holds a line break"):
-        kafka_config.render_properties({"a": "b\nlisteners=elsewhere"})
+        render_properties({"a": "b\nlisteners=elsewhere"})
 
 
 def test_render_properties__backslash__escaped_for_java() -> None:
-    assert kafka_config.render_properties({"a": r"x\y"}) == "a=x\\\\y\n"
+    assert render_properties({"a": r"x\y"}) == "a=x\\\\y\n"
 
 
 def test_bootstrap_servers__isolated__brokers_only_in_order() -> None:
     parts = kafka_config.cast(2, ControllerMode.ISOLATED)
     assert kafka_config.bootstrap_servers(endpoints(parts)) == "127.0.0.1:9092,127.0.0.2:9092"
+
+
+def test_render_properties__letters_beyond_ascii__written_by_their_numbers() -> None:
+    assert render_properties({"log.dirs": "/Ordner mit Ümläuten/😀"}) == (
+        "log.dirs=/Ordner mit \\u00dcml\\u00e4uten/\\ud83d\\ude00\n"
+    )
