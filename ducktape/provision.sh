@@ -123,6 +123,8 @@ harness() {
     [ -f "$1" ] || fail "There is no package $1."
     home=$HOME/.systest
     venv=$home/venv
+    # Tests link a node's to the one that they run in, which would be lost under them.
+    [ ! -L "$venv" ] || fail "$venv is a link to another environment, which is not for nodes; remove it."
     mkdir -p "$home"
     # Accounts that share their home directory take turns.
     exec 9>"$home/lock"

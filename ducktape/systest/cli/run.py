@@ -288,7 +288,7 @@ def _prepared(options: RunOptions, place: Place, broker_chosen: bool) -> RunOpti
     """The options that can be run there, with everything fetched and every address tried.
 
     Falls back to the embedded broker if Kafka can't be had and the user did not insist on it, and says so here
-    and in the result. Raises DistributionUnavailable or BrokerError if there is no such way out.
+    and in the result. Raises DistributionUnavailable, BrokerError or PlaceUnavailable if there is no such way out.
     """
     if options.broker is BrokerKind.EXTERNAL:
         ExternalKafka(options.bootstrap_server, options.client_config or None)
@@ -296,6 +296,8 @@ def _prepared(options: RunOptions, place: Place, broker_chosen: bool) -> RunOpti
         raise ValueError(
             "the embedded broker serves the processes of its own machine only; use --cluster local"
         )
+    if (reason := place.refused()) is not None:  # before anything is fetched, which would be for nothing
+        raise PlaceUnavailable(reason)
     if not place.shares_files:
         return options
     if options.broker is BrokerKind.KAFKA:

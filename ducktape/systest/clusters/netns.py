@@ -100,6 +100,9 @@ class NetnsNodes(Place):
 
     nodes: int = DEFAULT_NODES
 
+    def refused(self) -> str | None:
+        return refused()
+
     @contextlib.contextmanager
     def opened(self, say: Say) -> Iterator[Opened]:
         _provide_tools(say)
@@ -124,7 +127,7 @@ def why_not() -> str | None:
 
     What nothing can be done about comes first: nobody is to install an sshd and then hear that it was for nothing.
     """
-    if (reason := _refused()) is not None:
+    if (reason := refused()) is not None:
         return reason
     if lacking := _lacking():
         return (
@@ -134,7 +137,7 @@ def why_not() -> str | None:
     return None
 
 
-def _refused() -> str | None:
+def refused() -> str | None:
     """Why no package would help, as `why_not`."""
     if not sys.platform.startswith("linux"):
         return f"network namespaces are Linux's, and this is {platform.system()}; use --cluster local"
@@ -162,7 +165,7 @@ def _provide_tools(say: Say) -> None:
     """Installs what is lacking, where that starts no service that nobody asked for: where no init system runs."""
     if (
         _lacking()
-        and _refused() is None
+        and refused() is None
         and shutil.which("apt-get")
         and not Path("/run/systemd/system").exists()
     ):

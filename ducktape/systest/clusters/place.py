@@ -50,6 +50,10 @@ class Place(Protocol):
     is_local: ClassVar[bool] = False
     shares_files: ClassVar[bool] = False
 
+    def refused(self) -> str | None:
+        """Why nodes can't be had there, whatever one installs or fetches, in one sentence; None if nothing is known."""
+        return None
+
     def opened(self, say: Say) -> AbstractContextManager[Opened]:
         """Within, the nodes are there. Raises PlaceUnavailable; then nothing is left of what was begun.
 

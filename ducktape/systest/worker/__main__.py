@@ -58,9 +58,9 @@ def _failed(error: Exception, reason: str) -> int:
 
 
 def _terminated(*_: object) -> NoReturn:
-    # At once: a client's own threads may hold the interpreter's orderly end up for as long as they like.
-    sys.stdout.write(line_of(Error("it was told to stop (SIGTERM)")))
-    sys.stdout.flush()
+    # At once: a client's own threads may hold the interpreter's orderly end up for as long as they like. And past
+    # sys.stdout, which refuses whoever interrupts it at work, as this does when an event is just being written.
+    os.write(sys.stdout.fileno(), line_of(Error("it was told to stop (SIGTERM)")).encode())
     os._exit(1)
 
 

@@ -72,7 +72,7 @@ def test_night__in_brief__shows_its_summary_and_leaves_it_for_people_and_program
     nobody.write_text(json.dumps({"nodes": [{"externally_routable_ip": "127.0.0.1", "ssh_config": config}]}))
     steps = (
         Step("brief", BRIEF, 5),
-        Step("elsewhere", f"./run_ducktape.sh --cluster {nobody}", 5, may_lack=True),
+        Step("elsewhere", f"./run_ducktape.sh --cluster {shlex.quote(str(nobody))}", 5, may_lack=True),
         Step("wrong", "./run_ducktape.sh --cluster nowhere", 5, may_lack=True),
     )
     monkeypatch.setattr(nightly, "STEPS", steps)

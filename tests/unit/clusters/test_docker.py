@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -189,7 +190,7 @@ def test_removal__of_what_is_there__asks_once_for_each_kind(
     client: Callable[[str], None], tmp_path: Path
 ) -> None:
     client(
-        f'cd {tmp_path}; echo "$@" >>asked\n'
+        f'cd {shlex.quote(str(tmp_path))}; echo "$@" >>asked\n'
         'case "$1" in ps) [ -e gone ] || echo 1f2e 3d4c ;; rm) touch gone ;; esac'
     )
     docker_objects.remove(Engine("run"))
@@ -205,7 +206,7 @@ def test_abandoned__unless_its_owner_is_known_to_be_gone__stays(
     listed = "; ".join(f"echo alive {owner!r}" for owner in owners)
     gone = replace(this, began=this.began - 10_000).label()
     client(
-        f'cd {tmp_path}; echo "$@" >>asked\n'
+        f'cd {shlex.quote(str(tmp_path))}; echo "$@" >>asked\n'
         f'case "$*" in *--format*) {listed}; echo dead {gone!r} ;;'
         " ps*) [ -e gone ] || echo 1f2e ;; rm*) touch gone ;; esac"
     )
@@ -220,7 +221,9 @@ def test_abandoned__unless_its_owner_is_known_to_be_gone__stays(
 def test_image__that_a_build_replaced__is_removed_unless_it_has_a_name(
     nameless: str, is_removed: bool, client: Callable[[str], None], tmp_path: Path
 ) -> None:
-    client(f'echo "$@" >>{tmp_path}/asked; case "$2" in ls) echo sha256:{nameless} ;; rm) exit 1 ;; esac')
+    client(
+        f'echo "$@" >>{shlex.quote(str(tmp_path))}/asked; case "$2" in ls) echo sha256:{nameless} ;; rm) exit 1 ;; esac'
+    )
     docker.remove_replaced(Engine("run"), "sha256:1f2e")
     assert ("image rm sha256:1f2e" in (tmp_path / "asked").read_text()) == is_removed
 

@@ -119,13 +119,13 @@ def test_owner__ended_in_any_way__leaves_nothing(popen: Any, how: signal.Signals
         "cluster = LocalCluster(num_nodes=1)\n"
         "account = next(iter(cluster.alloc(cluster.all()))).account\n"
         "left = NodeProcess.start(account, ['sleep', '1000'], name='left', directory=f'{account.home}/logs')\n"
-        "print(cluster.directory, left.pid, flush=True)\n"
+        "print(cluster.directory, left.pid, sep='\\n', flush=True)\n"
         "time.sleep(1000)\n"
     )
     owner = popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
-    directory, pid = owner.stdout.readline().split()
+    directory, pid = (owner.stdout.readline().rstrip("\n") for _ in range(2))
     owner.send_signal(how)
     owner.wait(GONE_LIMIT_S)
     await_gone(int(pid))
@@ -161,7 +161,7 @@ def test_owner__of_two_clusters__ended__leaves_neither(popen: Any, tmp_path: Pat
     script = (
         "import time\n"
         "from systest.clusters.local import LocalCluster\n"
-        "print(*(LocalCluster(num_nodes=1).directory for _ in range(2)), flush=True)\n"
+        "print(*(LocalCluster(num_nodes=1).directory for _ in range(2)), sep='\\n', flush=True)\n"
         "time.sleep(1000)\n"
     )
     owner = popen(
@@ -171,7 +171,7 @@ def test_owner__of_two_clusters__ended__leaves_neither(popen: Any, tmp_path: Pat
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    directories = [Path(directory) for directory in owner.stdout.readline().split()]
+    directories = [Path(owner.stdout.readline().rstrip("\n")) for _ in range(2)]
     time.sleep(REAPERS_KNOW_S)
     owner.kill()
     owner.wait(GONE_LIMIT_S)

@@ -74,3 +74,16 @@ def test_system__without_what_it_needs_and_no_way_to_install__names_the_packages
     assert done.returncode == 1
     (sentence,) = done.stderr.splitlines()
     assert "python3 python3-venv procps" in sentence
+
+
+def test_environment__that_is_a_link_to_another__is_not_installed_into(tmp_path: Path) -> None:
+    """A node of a test has its driver's, which would change under all other tests."""
+    wheel, drivers = tmp_path / "harness.whl", tmp_path / "drivers"
+    wheel.touch()
+    drivers.mkdir()
+    (tmp_path / ".systest").mkdir()
+    (tmp_path / ".systest/venv").symlink_to(drivers)
+    done = run(tmp_path, "/usr/bin:/bin", "harness", str(wheel))
+    assert done.returncode == 1
+    assert done.stderr.endswith("is a link to another environment, which is not for nodes; remove it.\n")
+    assert list(drivers.iterdir()) == []

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
+from producer.transport import TRANSPORT_VARIABLE, transports
 from systest.embedded.mock_cluster import MockCluster
 
 ROOT = Path(__file__).parents[3]
@@ -45,7 +46,13 @@ def test_program__as_it_stands_in_the_docs__runs(text: str, address: str, tmp_pa
     assert ADDRESS_IN_TEXT in text, f"a program names its broker as {ADDRESS_IN_TEXT}"
     program = tmp_path / "program.py"
     program.write_text(text.replace(ADDRESS_IN_TEXT, address), "utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    # With its transport chosen, or without the compiled one it would say why it has none.
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "error",
+        TRANSPORT_VARIABLE: transports()[0],
+    }
     if "FastAPI(" in text:
         serve(program, environment)
         return

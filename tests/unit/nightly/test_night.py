@@ -40,7 +40,7 @@ TESTS = json.dumps(
     }
 )
 # Leaves a report as ducktape does, in the directory after --results-root, which is "$2".
-PASSES = f"mkdir $2/2026 && echo '{TESTS}' > $2/2026/report.json; echo done"
+PASSES = f"""mkdir "$2/2026" && echo '{TESTS}' > "$2/2026/report.json"; echo done"""
 
 
 @pytest.fixture
@@ -86,7 +86,10 @@ def test_night__a_step_after_another__shows_and_keeps_what_they_say(tmp_path: Pa
 
 
 def test_step__whose_reports_are_cut_short__is_judged_without_them(tmp_path: Path) -> None:
-    cut = "mkdir $2/2026; for file in report comparison; do printf '{' > $2/2026/$file.json; done; echo full; exit 1"
+    cut = (
+        """mkdir "$2/2026"; for file in report comparison; do printf '{' > "$2/2026/$file.json"; done; """
+        "echo full; exit 1"
+    )
     night, _ = played([shell("cut", cut)], tmp_path)
     assert night.outcomes[0].why.startswith(
         "exit status 1: full; its comparison.json can't be read (ValueError("
@@ -100,7 +103,7 @@ def test_step__whose_reports_are_cut_short__is_judged_without_them(tmp_path: Pat
 def test_step__whose_report_is_of_another_shape__says_so_and_the_night_goes_on(
     tmp_path: Path, report: str
 ) -> None:
-    step = shell("odd", f"mkdir $2/2026; echo '{report}' > $2/2026/report.json; echo done")
+    step = shell("odd", f"""mkdir "$2/2026"; echo '{report}' > "$2/2026/report.json"; echo done""")
     night, _ = played([step, shell("next", PASSES)], tmp_path)
     odd, following = night.outcomes
     assert (odd.verdict, following.verdict) == (StepVerdict.FAILED, StepVerdict.PASSED)

@@ -131,6 +131,10 @@ def test_install__without_a_compiler__succeeds_and_says_why_in_one_sentence(
     assert told.startswith("Transport: pure; the compiled transport was not built: no C compiler (")
 
 
+@pytest.mark.skipif(
+    not Path(sysconfig.get_path("include"), "Python.h").exists(),
+    reason="Python's headers are not here; install python3-dev",
+)
 def test_install__with_a_compiler_that_fails__says_how_to_see_more(checkout: Path) -> None:
     wheel, said = build(checkout, CC="false")
     assert wheel is not None, said

@@ -275,7 +275,8 @@ async def test_oauth_cb__plain_and_raising__is_told_to_the_loops_handler_or_to_l
 
     def token(config: str) -> Any:
         asked.append(config)
-        if len(asked) == 1:
+        # confluent-kafka's Producer, which the pure transport is on, waits for a token before it is there.
+        if len(asked) == 1 and transports()[0] != PURE:
             raise LookupError("no token today")
         return "token", 2_000_000_000.0, "principal", {"extension": "value"}
 
@@ -293,7 +294,7 @@ async def test_oauth_cb__plain_and_raising__is_told_to_the_loops_handler_or_to_l
             break
         await asyncio.sleep(0.01)
     await producer.close(timeout=0)
-    assert asked[0] == ""
+    assert not asked[0]  # there is no sasl.oauthbearer.config
     if producer.transport != PURE:
         assert "no token today" in str(raised[0]["exception"])
         assert any(error.code() == KafkaError._AUTHENTICATION for error in told)
