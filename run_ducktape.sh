@@ -8,6 +8,6 @@ case "${1:-}" in
     *) environment systest ;;
 esac
 case "${1:-}" in
-    nightly | safety) exec "$python" -m systest "$@" ;;
+    nightly | safety | bare-root) exec "$python" -m systest "$@" ;;
     *) exec "$python" -m systest run "$@" ;;
 esac

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from systest.cli import docs, doctor, kafka_up, nightly, provision, run, safety
+from systest.cli import bare_root, docs, doctor, kafka_up, nightly, provision, run, safety
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("kafka", kafka_up, "start a throw-away Kafka, or fetch what it needs"),
         ("safety", safety, "see that the producer leaks nothing, loses nothing and keeps to its own memory"),
         ("docs", docs, "bring the figures of runs into the README and docs/"),
+        ("bare-root", bare_root, "prove that the README's commands need no more of a machine than it says"),
     ):
         command = commands.add_parser(
             name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False

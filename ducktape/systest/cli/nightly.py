@@ -12,7 +12,7 @@ from pathlib import Path
 from systest.cli import pruning
 from systest.nightly import STEPS, markdown, play_night, steps_named, terminal, to_json
 
-BUDGET_MIN = 180.0
+BUDGET_MIN = 240.0
 _BUDGET_MIN_LEAST = 1.0
 _SCRIPT = "run_ducktape.sh"
 _SUMMARY = "summary"

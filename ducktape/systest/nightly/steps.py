@@ -44,6 +44,7 @@ STEPS: tuple[Step, ...] = (
     Step("sanitizer", "./run_ducktape.sh safety sanitizer", 20),
     Step("allocator", "./run_ducktape.sh safety allocator", 15),
     Step("clusters", f"{_RUN} tests/ducktape/clusters", 60, may_lack=True),
+    Step("bare-root", "./run_ducktape.sh bare-root", 240, may_lack=True),
     Step("speed", f"{_RUN} tests/ducktape/performance/speed_test.py", 60),
 )
 """The most telling first: what a budget cuts off comes last."""
