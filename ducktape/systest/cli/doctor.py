@@ -127,9 +127,15 @@ def _aiokafka() -> Finding:
 
 def _disk() -> Finding:
     directory = Path(tempfile.gettempdir())
-    remedy = disk.shortage(directory)
-    mark = Mark.GOOD if remedy is None else Mark.FATAL
-    return Finding("disk", mark, f"{disk.free_gib(directory):.1f} GiB free in {directory}", remedy or "")
+    detail = f"{disk.free_gib(directory):.1f} GiB free in {directory}"
+    if (remedy := disk.shortage(directory)) is None:
+        return Finding("disk", Mark.GOOD, detail)
+    if disk.shortage(Path()) is None:  # where `ducktape/environment.sh` has temporary files go then
+        elsewhere = (
+            "./run_ducktape.sh and ./run_tests.sh use .scratch here instead; for other commands set TMPDIR"
+        )
+        return Finding("disk", Mark.LACKING, detail, elsewhere)
+    return Finding("disk", Mark.FATAL, detail, remedy)
 
 
 def _loopback() -> Finding:
