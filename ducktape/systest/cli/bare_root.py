@@ -272,11 +272,14 @@ def _ended_by_signal() -> Iterator[None]:
         del frame
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, end)
+    # A script's background jobs ignore Ctrl-C, and so would all that they start.
+    handlers = {signal.SIGTERM: end, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _session(results_root: Path) -> Path:
