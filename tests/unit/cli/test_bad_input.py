@@ -64,6 +64,8 @@ def sentence_of(
         ),
         (["--gates", "none.yml"], "the file of gates none.yml can't be read"),
         (["--gates", "setup.cfg"], "the file of gates setup.cfg is not YAML in line"),
+        (["--parameters", "{"], "--parameters { is not JSON"),
+        (["--exclude", "tests/nowhere"], "--exclude tests/nowhere: there is nothing at tests/nowhere"),
         (["--rounds", "0"], "0 rounds can't be run"),
         (["--brokers", "0"], "0 brokers can't be started"),
         (["--duration", "0"], "a duration of 0.0 s can't be run"),
@@ -98,6 +100,12 @@ def test_suite__broken__is_named_with_the_line(
     sentence = sentence_of(capfd, str(suite))
     assert str(suite) in sentence
     assert words in sentence
+
+
+def test_suite__called_yaml__is_told_to_be_renamed(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    suite = tmp_path / "suite.yaml"
+    suite.write_text("all: [a_test.py]\n")
+    assert f"rename {suite}" in sentence_of(capfd, str(suite))
 
 
 def test_suite__that_is_not_there__is_named(capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +17,10 @@ ROOT = Path(__file__).parents[3]
 LIMIT_S = 120.0
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "systest", "run", *arguments],
-        cwd=ROOT,
+        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
@@ -124,3 +125,41 @@ def test_run__no_such_test__shows_no_earlier_table(
     failed = run("tests/nowhere", "--results-root", str(results))
     assert failed.returncode != 0
     assert "send rate" not in failed.stdout
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "status", "words"),
+    [
+        (
+            "import annotations\n",
+            "import annotations\nimport no_such_library\n",
+            2,
+            "No module named 'no_such_library'",
+        ),
+        (
+            "        options = self.options\n",
+            "        raise LookupError('before any round')\n",
+            1,
+            "before any round",
+        ),
+        (
+            "    # No @cluster",
+            "    def setup(self) -> None:\n        raise LookupError('in its set-up')\n    # No @cluster",
+            1,
+            "in its set-up",
+        ),
+    ],
+    ids=["import", "begin", "setup"],
+)
+def test_main_job__that_can_not_begin__shows_the_error(
+    tmp_path: Path, before: str, after: str, status: int, words: str
+) -> None:
+    shutil.copytree(ROOT / "tests/ducktape", tmp_path / "tests/ducktape")
+    shutil.copytree(ROOT / ".ducktape", tmp_path / ".ducktape")
+    file = tmp_path / "tests/ducktape/performance/comparison_test.py"
+    text = file.read_text("utf-8")
+    assert before in text
+    file.write_text(text.replace(before, after, 1))
+    failed = run("--broker", "embedded", "--strategies", "sync", cwd=tmp_path)
+    assert failed.returncode == status
+    assert words in failed.stdout + failed.stderr
