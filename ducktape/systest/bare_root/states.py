@@ -10,7 +10,7 @@ from typing import TypeVar
 from systest.choices import unknown
 
 _Named = TypeVar("_Named")
-PROJECT = "producer"
+PROJECT = "kafka-producer-systest"
 """What the folder of the clone is called in a root."""
 
 

@@ -46,9 +46,9 @@ def test_proofs__of_what_is_not_there__are_told_in_a_sentence(
 
 def test_checkout__in_each_state__is_in_the_home_or_where_the_state_has_it() -> None:
     bare_root, _, bare_user, _, narrow, _ = proofs([], [], [])
-    assert bare_root.state.checkout(bare_root.user) == "/root/producer"
-    assert bare_user.state.checkout(bare_user.user) == "/home/user/producer"
-    assert narrow.state.checkout(narrow.user) == "/srv/ein Ordner mit Ümläuten/producer"
+    assert bare_root.state.checkout(bare_root.user) == "/root/kafka-producer-systest"
+    assert bare_user.state.checkout(bare_user.user) == "/home/user/kafka-producer-systest"
+    assert narrow.state.checkout(narrow.user) == "/srv/ein Ordner mit Ümläuten/kafka-producer-systest"
 
 
 @pytest.mark.parametrize(
