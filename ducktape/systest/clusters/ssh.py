@@ -51,7 +51,8 @@ from systest.clusters.reaper import RUN_VARIABLE
 from systest.clusters.watch import Hello, Question
 from systest.progress import say
 
-_WATCH = 'exec "$HOME"/.systest/venv/bin/python -m systest.clusters.watch'
+# Away from the login's home, where a folder such as a clone named `producer` would be taken for the package.
+_WATCH = 'cd / && exec "$HOME"/.systest/venv/bin/python -m systest.clusters.watch'
 _CONNECT_LIMIT_S = 10.0
 _ANSWER_LIMIT_S = 15.0  # of a node that lives, for what costs it nothing
 _BEAT_S = 5.0
