@@ -27,6 +27,8 @@ step() {
 step "lint" "$python" -m ruff check .
 step "format" "$python" -m ruff format --check .
 step "types" "$python" -m mypy
+# Before tests of nodes, whose logins know nothing of this one's way to a registry.
+step "Kafka" "$python" -m systest.distribution ensure
 # Six at once also on two cores: they wait for most of their time, for limits to pass and for what happens elsewhere.
 step "unit tests" "$python" -m pytest tests/unit --numprocesses 6
 # Two rounds of the comparison are too few for a gate to fail by: speed is judged by longer runs, on machines left alone.

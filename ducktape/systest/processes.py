@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 
 import psutil
+
+_YOUNG_S = 60.0
+_WAITS_S = (0.001, 0.01, 0.1)
 
 
 def words(process: psutil.Process) -> list[str]:
@@ -20,11 +24,21 @@ def marked(variable: str, value: str) -> set[psutil.Process]:
     found = set()
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.environ().get(variable) == value:
+            if process.pid != os.getpid() and _environment(process).get(variable) == value:
                 found.add(process)
         except (psutil.Error, OSError):
             continue  # gone meanwhile, or somebody else's
     return found
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    """In the middle of an exec a process shows none; a moment later it does, if it has one. Raises psutil.Error."""
+    for wait_s in _WAITS_S:
+        environment = process.environ()
+        if environment or time.time() - process.create_time() > _YOUNG_S:
+            return environment
+        time.sleep(wait_s)
+    return process.environ()
 
 
 def lives(process: psutil.Process) -> bool:
