@@ -60,7 +60,13 @@ class Runner(TestRunner):  # type: ignore[misc]  # ducktape has no types
 
     def run_all_tests(self) -> Any:
         """As ducktape's; after a SIGTERM it raises SystemExit with the status that shells give such an end."""
-        results = super().run_all_tests()
+        try:
+            results = super().run_all_tests()
+        finally:
+            if (
+                not self.receiver.socket.closed
+            ):  # its report may have found no room; zmq would wait for it at the exit
+                self.receiver.close()
         if self._kill_s is not None:
             say("run_ducktape: ended by SIGTERM")
             raise SystemExit(128 + signal.SIGTERM)

@@ -35,8 +35,8 @@ class CredentialsTest(Test):  # type: ignore[misc]  # ducktape has no types
             options = ["--strategies", ",".join(STRATEGIES), "--rounds", "1", "--duration", "0.3"]
             done = run(kafka, Path(directory), kafka.client_properties(), *options)
             assert done.returncode == 0, done.stderr
-            assert all(f"{name}: " in done.stdout for name in STRATEGIES), done.stdout
-            assert done.stdout.count("all found in the log, no anomaly") == len(STRATEGIES), done.stdout
+            assert all(name in done.stdout for name in STRATEGIES), done.stdout
+            assert "\nverified: " in done.stdout, done.stdout
             assert "SASL_PLAINTEXT" in done.stdout, done.stdout
             assert_untold(kafka, Path(directory, "results"), done)
 
