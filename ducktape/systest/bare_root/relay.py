@@ -8,13 +8,13 @@ name is looked up there, this machine's own network is left as it is, and all en
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ctypes
 import os
 import socket
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network, ip_address
 from pathlib import Path
@@ -25,6 +25,7 @@ _ADDRESSES = IPv4Network("198.19.255.0/24")
 _CHUNK = 1 << 16
 _BACKLOG = 128
 _CONNECT_LIMIT_S = 30.0
+_END_LIMIT_S = 5.0
 _CLONE_NEWNET = 0x40000000
 _IP_FREEBIND = 15
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -45,31 +46,33 @@ def hosts_file(addresses: Mapping[str, str]) -> str:
 
 
 class Relay:
-    """Passes on for one root, from `start` to `close`."""
+    """Passes on for one root, from `start` to `close`. Two threads a connection: there are few, and most wait."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._endpoints = tuple(endpoints)
         self.addresses = addresses_of(self._endpoints)
-        self._loop = asyncio.new_event_loop()
-        self._servers: list[asyncio.Server] = []
-        self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
+        self._lock = threading.Lock()
+        self._is_over = False
+        self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
 
     def start(self, pid: int) -> None:
         """Listens in the network namespace of a process. Raises OSError."""
         with ThreadPoolExecutor(1) as apart:  # its thread stays in that namespace and goes
             listening = apart.submit(self._listen, pid).result()
-        self._thread.start()
         for endpoint, each in listening:
-            asyncio.run_coroutine_threadsafe(self._serve(endpoint, each), self._loop).result()
+            self._begin(self._accept, endpoint, each)
 
     def close(self) -> None:
         """Cuts all connections. Safe twice."""
-        if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-        if not self._loop.is_closed():
-            self._loop.close()
+        with self._lock:
+            self._is_over = True
+            for each in self._open:
+                _cut(each)
+            threads = self._threads
+        deadline_s = time.monotonic() + _END_LIMIT_S
+        for thread in threads:
+            thread.join(max(0.0, deadline_s - time.monotonic()))  # one that is just connecting ends later
 
     def _listen(self, pid: int) -> list[tuple[Endpoint, socket.socket]]:
         _enter_network(pid)
@@ -85,38 +88,58 @@ class Relay:
             listening.append((endpoint, each))
         return listening
 
-    async def _serve(self, endpoint: Endpoint, listening: socket.socket) -> None:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(OSError, asyncio.TimeoutError, asyncio.CancelledError):
-                await _pass_on(endpoint, reader, writer)
-            writer.close()
+    def _begin(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, name="relay", daemon=True)
+        with self._lock:
+            thread.start()
+            self._threads = [each for each in self._threads if each.is_alive()] + [thread]
 
-        self._servers.append(await asyncio.start_server(serve, sock=listening))
+    def _accept(self, endpoint: Endpoint, listening: socket.socket) -> None:
+        with self._kept(listening), contextlib.suppress(OSError):  # raised when it is cut
+            while True:
+                near, _ = listening.accept()
+                self._begin(self._serve, endpoint, near)
 
-    async def _end(self) -> None:
-        for server in self._servers:
-            server.close()
-        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
+    def _serve(self, endpoint: Endpoint, near: socket.socket) -> None:
+        with self._kept(near), contextlib.suppress(OSError):  # the root's program sees its connection end
+            far = socket.create_connection((endpoint.host, endpoint.port), timeout=_CONNECT_LIMIT_S)
+            far.settimeout(None)
+            with self._kept(far):
+                back = threading.Thread(target=_copy, args=(far, near), name="relay", daemon=True)
+                back.start()
+                _copy(near, far)
+                back.join()
+
+    @contextlib.contextmanager
+    def _kept(self, one: socket.socket) -> Iterator[None]:
+        """Within, `close` cuts it; afterwards it is closed."""
+        with self._lock:
+            self._open.add(one)
+            if self._is_over:
+                _cut(one)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open.discard(one)
+            one.close()
 
 
-async def _pass_on(endpoint: Endpoint, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    connecting = asyncio.open_connection(endpoint.host, endpoint.port)
-    far_reader, far_writer = await asyncio.wait_for(connecting, _CONNECT_LIMIT_S)
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    """All that comes, and then its end; if either breaks, both are cut, so that the other way ends too."""
     try:
-        await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
-    finally:
-        far_writer.close()
+        while chunk := source.recv(_CHUNK):
+            sink.sendall(chunk)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        _cut(source)
+        _cut(sink)
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while chunk := await reader.read(_CHUNK):
-        writer.write(chunk)
-        await writer.drain()
-    if writer.can_write_eof():
-        writer.write_eof()
+def _cut(one: socket.socket) -> None:
+    """Whoever waits for it in another thread hears of it, as by closing it nobody would."""
+    with contextlib.suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
 
 
 def _enter_network(pid: int) -> None:

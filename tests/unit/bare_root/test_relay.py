@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 
@@ -79,3 +80,20 @@ def _answer(server: socket.socket) -> None:
         while chunk := connection.recv(65_536):
             count += len(chunk)
         connection.sendall(str(count).encode())
+
+
+def test_relay__closed_with_connections_open__cuts_them_and_leaves_no_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay, "_enter_network", lambda pid: None)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        passing_on = Relay([Endpoint("localhost", server.getsockname()[1])])
+        passing_on.addresses["localhost"] = INSIDE
+        passing_on.start(0)
+        where = (INSIDE, server.getsockname()[1])
+        connections = [socket.create_connection(where, timeout=10) for _ in range(20)]
+        passing_on.close()
+        for connection in connections:
+            with connection, contextlib.suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+    assert "relay" not in [thread.name for thread in threading.enumerate()]
