@@ -6,7 +6,9 @@ cd -- "$(dirname -- "$0")"
 . ducktape/environment.sh
 environment systest,dev
 
-# What tests need of the system beside Python. Where an init system runs, a package would start a service.
+# What tests need of the system beside Python.
+command -v git >/dev/null || apt_install git || :
+# Where an init system runs, a package would start a service.
 if [ "$(id -u)" = 0 ] && [ ! -d /run/systemd/system ]; then sh ducktape/provision.sh system || :; fi
 
 SYSTEST_NOT_RUN=$(mktemp)

@@ -69,10 +69,12 @@ class Relay:
             self._is_over = True
             for each in self._open:
                 _cut(each)
-            threads = self._threads
         deadline_s = time.monotonic() + _END_LIMIT_S
-        for thread in threads:
-            thread.join(max(0.0, deadline_s - time.monotonic()))  # one that is just connecting ends later
+        # One that accepts may begin another as it ends; one that is just connecting ends later than is waited for.
+        while (
+            alive := [each for each in self._threads if each.is_alive()]
+        ) and time.monotonic() < deadline_s:
+            alive[0].join(max(0.0, deadline_s - time.monotonic()))
 
     def _listen(self, pid: int) -> list[tuple[Endpoint, socket.socket]]:
         _enter_network(pid)

@@ -79,7 +79,7 @@ class Proven:
     def wrong(self) -> str:
         """Why it proves nothing, "" if it does."""
         if self.exit_status < 0:
-            return f"it was ended after {self.proof.command.limit_min:g} min"
+            return "it was ended at its limit,"
         if self.exit_status != 0:
             return f"exit status {self.exit_status}"
         missing = lacking(self.proof.command, self.closing)
@@ -214,10 +214,10 @@ def told(proven: Proven) -> str:
     """What a person reads of it."""
     proof = proven.proof
     minutes, seconds = divmod(round(proven.took_s), 60)
-    verdict = f"FAILED: {proven.wrong}" if proven.wrong else "passed"
+    verdict = f"FAILED: {proven.wrong}" if proven.wrong else "passed, exit status 0"
     head = (
-        f"{proof.state.name}, as {proof.user.name}: {shlex.join(proof.command.words)}: {verdict}, "
-        f"exit status {proven.exit_status} after {minutes} min {seconds} s"
+        f"{proof.state.name}, as {proof.user.name}: {shlex.join(proof.command.words)}: {verdict} "
+        f"after {minutes} min {seconds} s"
     )
     lines = [head, *(f"    {line}" for line in proven.closing)]
     if proven.wrong:

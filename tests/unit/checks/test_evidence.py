@@ -30,8 +30,9 @@ def test_keep__what_fits__gives_back_the_very_files(tmp_path: Path) -> None:
     assert line == f"evidence: {kept}, 2.0 MiB"
     assert (kept / "problems.txt").read_text("utf-8") == PROBLEMS[0] + "\n"
     with tarfile.open(kept / "001-async.tar.gz") as archive:
-        archive.extractall(tmp_path / "out", filter="data")
-    assert (tmp_path / "out/one/settled_ns").read_bytes() == (one / "settled_ns").read_bytes()
+        again = archive.extractfile("one/settled_ns")
+        assert again is not None
+        assert again.read() == (one / "settled_ns").read_bytes()
 
 
 @pytest.mark.parametrize("bound", [{"round_max": 3 * MIB}, {"test_max": 3 * MIB}], ids=str)

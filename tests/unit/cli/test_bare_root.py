@@ -70,7 +70,7 @@ def test_command__that_passed__is_told_with_its_time_and_closing_lines(tmp_path:
     ("status", "closing", "why"),
     [
         (1, (), "FAILED: exit status 1"),
-        (-9, (), "FAILED: it was ended after 25 min"),
+        (-9, (), "FAILED: it was ended at its limit, after"),
         (0, (), "FAILED: no line of it says `broker: Apache Kafka .*`"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def git(directory: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
+    if shutil.which("git") is None:
+        pytest.skip("there is no git here; install git")
     git(tmp_path, "init")
     (tmp_path / "producer.py").write_text("pass\n", "utf-8")
     git(tmp_path, "add", ".")
