@@ -8,7 +8,7 @@ import time
 import psutil
 
 _YOUNG_S = 60.0
-_WAITS_S = (0.001, 0.01, 0.1)
+_WAITS_S = (0.001, 0.01, 0.1, 0.0)
 
 
 def words(process: psutil.Process) -> list[str]:
@@ -20,25 +20,33 @@ def words(process: psutil.Process) -> list[str]:
 
 
 def marked(variable: str, value: str) -> set[psutil.Process]:
-    """Every process that has this in its environment, but for this one."""
-    found = set()
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and _environment(process).get(variable) == value:
-                found.add(process)
-        except (psutil.Error, OSError):
-            continue  # gone meanwhile, or somebody else's
+    """Every process that has this in its environment, but for this one.
+
+    In the middle of an exec a process shows none, and a moment later it does, if it has one: so those are asked again.
+    """
+    found: set[psutil.Process] = set()
+    unread = [process for process in psutil.process_iter() if process.pid != os.getpid()]
+    for wait_s in _WAITS_S:
+        silent = []
+        for process in unread:
+            try:
+                environment = process.environ()
+                if environment.get(variable) == value:
+                    found.add(process)
+                elif not environment and _may_exec(process):
+                    silent.append(process)
+            except (psutil.Error, OSError):
+                continue  # gone meanwhile, or somebody else's
+        if not silent:
+            break
+        unread = silent
+        time.sleep(wait_s)
     return found
 
 
-def _environment(process: psutil.Process) -> dict[str, str]:
-    """In the middle of an exec a process shows none; a moment later it does, if it has one. Raises psutil.Error."""
-    for wait_s in _WAITS_S:
-        environment = process.environ()
-        if environment or time.time() - process.create_time() > _YOUNG_S:
-            return environment
-        time.sleep(wait_s)
-    return process.environ()
+def _may_exec(process: psutil.Process) -> bool:
+    """Not one that has ended, nor of the kernel's own, which are old."""
+    return lives(process) and time.time() - process.create_time() < _YOUNG_S
 
 
 def lives(process: psutil.Process) -> bool:
