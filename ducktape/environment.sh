@@ -74,7 +74,7 @@ free_kib() {
 }
 
 # Caches and temporary files go to this folder where their usual places can't be written, or have less room than a run
-# needs (`systest.cli.disk` has the same limit, and a sentence for where this folder has no more).
+# needs (`systest.disk` has the same limit, and a sentence for where this folder has no more).
 find_room() {
     elsewhere=$(pwd)/.scratch needed_kib=2097152
     if [ ! -w . ]; then

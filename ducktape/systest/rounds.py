@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import shlex
-import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ import numpy as np
 from ducktape.services.service import Service
 from ducktape.tests.test import TestContext
 
-from systest import evidence
+from systest import disk, evidence
 from systest.checks import Expectation, Judgement, Verdict, judge
 from systest.history.columns import Outcome
 from systest.history.load import load_log, load_send
@@ -41,7 +40,6 @@ REPLICATION_FACTOR = 3
 _WRITE_LIMIT_S = 60.0
 _READ_LIMIT_S = 120.0
 _FIRST_RECORD_BYTES = 5_000
-_ROOM_MIN_BYTES = 8 << 20
 
 
 class DiskFull(Exception):
@@ -302,17 +300,13 @@ class RoundPlayer:
     def _assert_room(self) -> None:
         brokers = self._broker.nodes if isinstance(self._broker, Service) else []
         for node in (*brokers, *self._producers.nodes, *self._readers.nodes):
-            if (free := node.account.free_bytes()) < _ROOM_MIN_BYTES:
+            if (free := node.account.free_bytes()) < disk.FULL_BYTES:
                 raise DiskFull(
                     f"the disk of {node_home(node.account)} on {node.account.hostname} is full, {free / 2**20:.1f} MiB "
                     "are free; free some, or choose a larger disk with TMPDIR"
                 )
-        results = results_dir(self._context)
-        if (free := shutil.disk_usage(results).free) < _ROOM_MIN_BYTES:
-            raise DiskFull(
-                f"the disk of the results, {results}, is full, {free / 2**20:.1f} MiB are free; free some, "
-                "or choose a larger disk with --results-root"
-            )
+        if (reason := disk.full(results_dir(self._context))) is not None:
+            raise DiskFull(reason)
 
     def _watch(self) -> None:
         self._assert_room()

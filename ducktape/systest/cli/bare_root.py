@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from systest import disk
 from systest.bare_root import machine
 from systest.bare_root.base import base
 from systest.bare_root.root import Root, made
 from systest.bare_root.states import COMMANDS, STATES, USERS, Proof, closing_lines, lacking, proofs
-from systest.cli import disk
 from systest.clusters.belongings import Belongings
 from systest.clusters.place import PlaceUnavailable
 from systest.distribution import DistributionUnavailable

@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from producer.transport import TRANSPORT_VARIABLE
-from systest import transport
-from systest.cli import disk
+from systest import disk, transport
 from systest.clusters import engine, netns
 from systest.distribution import DistributionUnavailable, distribution, jars
 from systest.distribution.cache import cache_root

@@ -25,8 +25,8 @@ from typing import Any
 from ducktape.command_line import main as ducktape
 from ducktape.command_line.parse_args import create_ducktape_parser
 
-from systest import comparison, not_run, reports, scaling, speed
-from systest.cli import disk, pruning
+from systest import comparison, disk, not_run, reports, scaling, speed
+from systest.cli import pruning
 from systest.cli.closing import closing
 from systest.cli.loader import assert_loadable
 from systest.cli.runner import Runner

@@ -21,7 +21,8 @@ from typing import Any
 from ducktape.tests import runner as ducktape_runner
 from ducktape.tests.runner import Receiver, TestRunner
 
-from systest.cli import disk, pruning
+from systest import disk
+from systest.cli import pruning
 from systest.cli.client import run_client
 from systest.limits import TEARDOWN_S, limit_s
 from systest.progress import say

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from systest.cli import disk
+from systest import disk
 from systest.cli.main import main
 
 LIMIT_S = 60.0

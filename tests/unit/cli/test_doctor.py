@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from systest.cli import disk, doctor
+from systest import disk
+from systest.cli import doctor
 from systest.cli.doctor import Mark
 
 

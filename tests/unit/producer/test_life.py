@@ -468,6 +468,16 @@ def test_interpreter__ends_without_close__does_not_hang(broker, transport, endin
     assert "dropped without close()" in ended.stderr or "kept" in ending
 
 
+def run_to_its_end(program: str, transport: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, "PRODUCER_TRANSPORT": transport},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+
+
 def test_interpreter__ends_while_a_thread_has_a_lock__does_not_hang(broker, transport) -> None:
     """Daemon threads end with the interpreter wherever they are; what they held is never given back."""
     program = f"""
@@ -481,13 +491,7 @@ def test_interpreter__ends_while_a_thread_has_a_lock__does_not_hang(broker, tran
         loop = asyncio.new_event_loop(); kept = loop.run_until_complete(work())
         print("ended")
     """
-    ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        env={**os.environ, "PRODUCER_TRANSPORT": transport},
-        capture_output=True,
-        text=True,
-        timeout=20,
-    )
+    ended = run_to_its_end(program, transport)
     assert (ended.returncode, ended.stdout) == (0, "ended\n"), ended.stderr
 
 
@@ -508,13 +512,7 @@ def test_interpreter__producers_threads__never_import(broker, transport) -> None
                 await producer.purge()
         asyncio.run(work())
     """
-    ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        env={**os.environ, "PRODUCER_TRANSPORT": transport},
-        capture_output=True,
-        text=True,
-        timeout=20,
-    )
+    ended = run_to_its_end(program, transport)
     assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
 
 

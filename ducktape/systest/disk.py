@@ -1,4 +1,4 @@
-"""Whether there is room for a run: its brokers' logs and its histories go to the temporary directory."""
+"""Whether there is room: for a run, whose logs and histories go to the temporary directory, and for its results."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 WANTED_GIB = 2.0
-_FULL_BYTES = 8 << 20
+FULL_BYTES = 8 << 20
 
 
 def free_gib(directory: Path) -> float:
@@ -20,7 +20,7 @@ def free_gib(directory: Path) -> float:
 def full(results: Path) -> str | None:
     """One sentence if there is no room left for results while a run is at work; None if there is."""
     free = free_gib(results) * 2**30
-    if free >= _FULL_BYTES:
+    if free >= FULL_BYTES:
         return None
     return (
         f"the disk of the results, {results}, is full, {free / 2**20:.1f} MiB are free; free some, "
