@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -79,7 +80,7 @@ def test_main_job__names_files_that_hold_the_result(
     result = RunResult.from_json(report.read_text("utf-8"))
     assert result.is_verified
     assert [each.name for each in result.strategies] == ["async", "sync"]
-    assert result.origin.command.endswith(f"--seed 7 --results-root {results}")
+    assert result.origin.command.endswith(f"--seed 7 --results-root {shlex.quote(str(results))}")
     others = [one.others_percent for each in result.strategies for one in each.rounds]
     assert all(percent is not None and 0 <= percent <= 100 for percent in others)
     assert report.with_suffix(".md").read_text("utf-8").startswith("# Comparison of producers")
