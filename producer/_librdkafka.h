@@ -152,13 +152,11 @@ typedef void rd_kafka_token_refresh_cb_t(rd_kafka_t *rk, const char *config, voi
     /* Records */ \
     FUNCTION(rd_kafka_topic_t *, rd_kafka_topic_new, (rd_kafka_t *rk, const char *name, rd_kafka_topic_conf_t *conf)) \
     FUNCTION(void, rd_kafka_topic_destroy, (rd_kafka_topic_t *rkt)) \
-    FUNCTION(const char *, rd_kafka_topic_name, (const rd_kafka_topic_t *rkt)) \
     FUNCTION(int, rd_kafka_produce_batch, (rd_kafka_topic_t *rkt, int32_t partition, int flags, rd_kafka_message_t *messages, int count)) \
     FUNCTION(rd_kafka_error_t *, rd_kafka_produceva, (rd_kafka_t *rk, const rd_kafka_vu_t *arguments, size_t count)) \
     FUNCTION(rd_kafka_headers_t *, rd_kafka_headers_new, (size_t count)) \
     FUNCTION(void, rd_kafka_headers_destroy, (rd_kafka_headers_t *headers)) \
     FUNCTION(rd_kafka_resp_err_t, rd_kafka_header_add, (rd_kafka_headers_t *headers, const char *name, ssize_t name_size, const void *value, ssize_t value_size)) \
-    FUNCTION(rd_kafka_resp_err_t, rd_kafka_header_get_all, (const rd_kafka_headers_t *headers, size_t index, const char **name, const void **value, size_t *size)) \
     /* Events */ \
     FUNCTION(rd_kafka_queue_t *, rd_kafka_queue_get_main, (rd_kafka_t *rk)) \
     FUNCTION(void, rd_kafka_queue_destroy, (rd_kafka_queue_t *queue)) \
@@ -176,8 +174,8 @@ typedef void rd_kafka_token_refresh_cb_t(rd_kafka_t *rk, const char *config, voi
     FUNCTION(int64_t, rd_kafka_message_timestamp, (const rd_kafka_message_t *message, int *type)) \
     FUNCTION(int64_t, rd_kafka_message_latency, (const rd_kafka_message_t *message)) \
     FUNCTION(int32_t, rd_kafka_message_leader_epoch, (const rd_kafka_message_t *message)) \
-    FUNCTION(rd_kafka_resp_err_t, rd_kafka_message_headers, (const rd_kafka_message_t *message, rd_kafka_headers_t **headers)) \
     /* Calls that may block */ \
+    FUNCTION(rd_kafka_resp_err_t, rd_kafka_flush, (rd_kafka_t *rk, int timeout_ms)) \
     FUNCTION(rd_kafka_resp_err_t, rd_kafka_purge, (rd_kafka_t *rk, int flags)) \
     FUNCTION(rd_kafka_resp_err_t, rd_kafka_metadata, (rd_kafka_t *rk, int all_topics, rd_kafka_topic_t *only, const rd_kafka_metadata_t **metadata, int timeout_ms)) \
     FUNCTION(void, rd_kafka_metadata_destroy, (const rd_kafka_metadata_t *metadata)) \

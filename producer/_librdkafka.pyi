@@ -4,10 +4,9 @@ from typing import Any
 
 from confluent_kafka import KafkaError, ThrottleEvent
 
-from producer.callbacks import CallbackManager
-from producer.fast_lane import FastLane as FastLane
+from producer import transport
+from producer.callbacks import CallbackManager, OnDelivery
 from producer.message import Message as Message
-from producer.message_batch import Record
 
 class Client:
     def __init__(
@@ -20,20 +19,16 @@ class Client:
         token_cb: Callable[[str], None] | None = None,
         logger: Any = None,
     ) -> None: ...
-    def submit(
-        self,
-        topic: str,
-        partition: int,
-        records: tuple[Record, ...],
-        bulk: bool,
-        refuse: Callable[[Record, KafkaError], None],
-    ) -> int: ...
-    def submit_alone(
-        self, topic: str, value: bytes, key: bytes | None, callback: asyncio.Future[Any]
-    ) -> bool: ...
-    def drain(self, callbacks: CallbackManager) -> bool: ...
     def keep_silent(self) -> None: ...
     def set_token(
         self, token: str, lifetime_ms: int, principal: str, extensions: Mapping[str, str]
     ) -> None: ...
     def set_token_failure(self, reason: str) -> None: ...
+
+def Records(
+    client: Client,
+    loop: asyncio.AbstractEventLoop,
+    callbacks: CallbackManager,
+    batch_size: int,
+    on_delivery: OnDelivery | None,
+) -> transport.Records: ...

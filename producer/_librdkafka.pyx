@@ -1,43 +1,50 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 """The compiled transport's way to librdkafka: its public C interface, out of the library in confluent-kafka's wheel.
 
-Only what a record passes through on its way is here, and what needs C to be called: a plain record's way into the
-buffer (FastLane), its hand-over (Client.submit), its report (Client.drain), and librdkafka's blocking calls. What decides
-about time, order and life is Python (`producer.compiled_transport` and what is above it).
+`Records` is what a record passes through: its entry, its place in call order, its hand-over, its report. `Client` is
+librdkafka's end of it: its events that are no reports, its blocking calls, its end. What decides about time, order of
+callers and life is Python (`producer.compiled_transport` and what is above it).
 
-Ownership. What librdkafka holds carries one reference to a Record as its opaque, which has the callback, the key and the
-value. librdkafka reads the value out of that: it is never copied, and the acknowledged Message has the very object that was
-given. `_lend` is the one place that gives such a reference away, `_take_back` the one that gets it back: with the report,
-when the record was refused, or at the client's end. All of a Client's counting is done on the loop's thread, or in the one
-thread that drops its last reference.
+Ownership. A Message is a record from its entry on, and what its caller is told of in the end. What librdkafka holds carries
+one reference to it as its opaque, and reads key and value out of it: neither is copied. `_lend` is the one place that gives
+such a reference away, `_take_back` the one that gets it back: with the report, when the record was refused, or at the
+client's end. All counting is done on the loop's thread, or in the one thread that drops the client's last reference.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
-from cpython.exc cimport PyErr_Clear, PyErr_ExceptionMatches, PyErr_WarnEx
-from cpython.list cimport PyList_Append
+from cpython.exc cimport PyErr_Clear, PyErr_ExceptionMatches
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.object cimport PyObject_Call
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from cpython.unicode cimport PyUnicode_AsUTF8String
 from libc.stdint cimport int32_t, int64_t, uint64_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset, strdup
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport getpid
 
 import ctypes
 from asyncio import Future, InvalidStateError
-from collections.abc import Coroutine
+from collections import deque
+from collections.abc import Mapping
 
 import confluent_kafka.cimpl
 from confluent_kafka import (
+    TIMESTAMP_CREATE_TIME,
     KafkaError,
     KafkaException,
     ThrottleEvent,
 )
 from confluent_kafka.admin import BrokerMetadata, ClusterMetadata, PartitionMetadata, TopicMetadata
 
-from producer.callbacks import BatchSlot, StopServing
+from producer import arguments, callbacks as reports
+from producer.errors import never_fits as _never_fits
+from producer.errors import state_refusal as _state_refusal
+from producer.message_batch import create_message_batch
 
 cdef extern from "_librdkafka.h" nogil:
     ctypedef struct rd_kafka_t
@@ -140,7 +147,6 @@ cdef extern from "_librdkafka.h" nogil:
     rd_kafka_resp_err_t rd_kafka_set_log_queue(rd_kafka_t *rk, rd_kafka_queue_t *queue)
     rd_kafka_topic_t *rd_kafka_topic_new(rd_kafka_t *rk, const char *name, rd_kafka_topic_conf_t *conf)
     void rd_kafka_topic_destroy(rd_kafka_topic_t *rkt)
-    const char *rd_kafka_topic_name(const rd_kafka_topic_t *rkt)
     int rd_kafka_produce_batch(
         rd_kafka_topic_t *rkt, int32_t partition, int flags, rd_kafka_message_t *messages, int count)
     rd_kafka_error_t *rd_kafka_produceva(rd_kafka_t *rk, const rd_kafka_vu_t *arguments, size_t count)
@@ -148,8 +154,6 @@ cdef extern from "_librdkafka.h" nogil:
     void rd_kafka_headers_destroy(rd_kafka_headers_t *headers)
     rd_kafka_resp_err_t rd_kafka_header_add(
         rd_kafka_headers_t *headers, const char *name, ssize_t name_size, const void *value, ssize_t value_size)
-    rd_kafka_resp_err_t rd_kafka_header_get_all(
-        const rd_kafka_headers_t *headers, size_t index, const char **name, const void **value, size_t *size)
     rd_kafka_queue_t *rd_kafka_queue_get_main(rd_kafka_t *rk)
     void rd_kafka_queue_destroy(rd_kafka_queue_t *queue)
     void rd_kafka_queue_io_event_enable(rd_kafka_queue_t *queue, int fd, const void *payload, size_t size)
@@ -166,7 +170,7 @@ cdef extern from "_librdkafka.h" nogil:
     int64_t rd_kafka_message_timestamp(const rd_kafka_message_t *message, int *type)
     int64_t rd_kafka_message_latency(const rd_kafka_message_t *message)
     int32_t rd_kafka_message_leader_epoch(const rd_kafka_message_t *message)
-    rd_kafka_resp_err_t rd_kafka_message_headers(const rd_kafka_message_t *message, rd_kafka_headers_t **headers)
+    rd_kafka_resp_err_t rd_kafka_flush(rd_kafka_t *rk, int timeout_ms)
     rd_kafka_resp_err_t rd_kafka_purge(rd_kafka_t *rk, int flags)
     rd_kafka_resp_err_t rd_kafka_metadata(
         rd_kafka_t *rk, int all_topics, rd_kafka_topic_t *only, const rd_kafka_metadata_t **metadata, int timeout_ms)
@@ -212,15 +216,7 @@ cdef extern from *:
     bint interpreter_ends()
 
 cdef extern from "Python.h":
-    ctypedef enum PySendResult:
-        PYGEN_RETURN
-        PYGEN_NEXT
-    ctypedef PySendResult (*sendfunc)(PyObject *, PyObject *, PyObject **)
-    ctypedef struct PyAsyncMethods:
-        sendfunc am_send
-    ctypedef struct PyTypeObject:
-        PyAsyncMethods *tp_as_async
-    int PyIter_Send(object, object, PyObject **) except -1
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
     PyObject *PyObject_Vectorcall(object, PyObject **, size_t, PyObject *)
 
 _VERSION_MIN, _VERSION_END = 0x020b0000, 0x03000000
@@ -233,9 +229,8 @@ cdef enum:
 
 cdef type _FUTURE = Future
 cdef object _SET_RESULT = Future.set_result
-cdef object _MINUS_ONE = -1
-cdef object _ZERO = 0
 cdef tuple _NO_ARGUMENTS = ()
+cdef int _CREATE_TIME = TIMESTAMP_CREATE_TIME
 cdef object _LOG_LEVELS = (50, 50, 50, 40, 30, 20, 20, 10)
 """Python's log levels for syslog's, 0 to 7, as confluent-kafka maps them."""
 
@@ -289,66 +284,15 @@ cdef int _milliseconds(double seconds) noexcept nogil:
     return -1 if seconds < 0 else <int>(seconds * 1000)
 
 
-# What goes in and what comes out
+# A record, from its entry to its caller
 
 
 @cython.final
-@cython.no_gc
-@cython.freelist(1024)
-cdef class Record:
-    """A record of bytes from produce() to its report. In the buffer it is what the mapping of `producer.message_batch` is
-    elsewhere, for a third of its cost.
+cdef class Epoch:
+    """The records between two flushes: those that `number` and earlier epochs hold are older than the later flush."""
 
-    No garbage collection: what refers to it is a list in the buffer, or librdkafka.
-    """
-
-    cdef object value
-    cdef object key
-    cdef object callback
-
-    def __getitem__(self, name):
-        if name == "value":
-            return self.value
-        if name == "key":
-            return self.key
-        if name == "callback":
-            return self.callback
-        raise KeyError(name)
-
-    def get(self, name, default=None):
-        try:
-            return self[name]
-        except KeyError:
-            return default
-
-
-cdef inline Record _record(object value, object key, object callback):
-    record = <Record>Record.__new__(Record)
-    record.value = value
-    record.key = key
-    record.callback = callback
-    return record
-
-
-# References that librdkafka holds
-
-
-cdef inline object _owned(PyObject *reference):
-    """An object with a reference that is this side's."""
-    owned = <object>reference
-    Py_DECREF(owned)
-    return owned
-
-
-cdef inline void *_lend(Record record):
-    """The opaque of a record: a reference that librdkafka holds from now on."""
-    Py_INCREF(record)
-    return <void *>record
-
-
-cdef inline Record _take_back(void *opaque):
-    """The record that librdkafka is through with; the reference is this side's again."""
-    return <Record>_owned(<PyObject *>opaque)
+    cdef Py_ssize_t number
+    cdef Py_ssize_t unsettled
 
 
 @cython.final
@@ -357,13 +301,14 @@ cdef inline Record _take_back(void *opaque):
 cdef class Message:
     """A record and what became of it; see `producer.message.Message`.
 
-    No garbage collection: it refers to bytes, strings and numbers alone.
+    No garbage collection: until it is settled what refers to it is the buffer, or librdkafka; from then on it refers to
+    bytes, strings and numbers alone.
     """
 
     cdef object _topic
     cdef object _key
     cdef object _value
-    cdef object _headers
+    cdef list _headers
     cdef object _error
     cdef int64_t _offset
     cdef int64_t _timestamp_ms
@@ -371,6 +316,14 @@ cdef class Message:
     cdef int32_t _partition
     cdef int32_t _leader_epoch
     cdef int _timestamp_type
+    # Until it is settled:
+    cdef rd_kafka_topic_t *_rkt
+    cdef Epoch _epoch
+    cdef object _future
+    cdef object _on_delivery
+    cdef object _report
+    cdef Py_ssize_t _index
+    """Its place in the produce_batch that `_report` is of."""
 
     def topic(self):
         return self._topic
@@ -408,185 +361,144 @@ cdef class Message:
     def __repr__(self):
         return f"<Message {self._topic} [{self._partition}] offset {self.offset()}, error {self._error}>"
 
-
-cdef object _headers(const rd_kafka_message_t *message):
-    cdef rd_kafka_headers_t *headers
-    cdef const char *name
-    cdef const void *value
-    cdef size_t size
-    cdef size_t index = 0
-    if rd_kafka_message_headers(message, &headers):
-        return None
-    found = []
-    while not rd_kafka_header_get_all(headers, index, &name, &value, &size):
-        found.append((name.decode(), None if value == NULL else PyBytes_FromStringAndSize(<const char *>value, size)))
-        index += 1
-    return found
-
-
-# The way in
-
-
-cdef class FastLane:
-    """The compiled `producer.fast_lane.FastLane`."""
-
-    cdef public Py_ssize_t room
-    cdef public dict lists
-    cdef public object open_list
-    cdef public object at_once
-    cdef public object otherwise
-    cdef object _future_type
-    cdef dict _future_arguments
-    cdef unsigned long _thread
-
-    def __init__(self, loop, future_type):
-        self.room = 0
-        self.lists = {}
-        self._future_type = future_type
-        self._future_arguments = {"loop": loop}
-        self._thread = PyThread_get_thread_ident()
-
-    def produce(
-        self, topic, value=None, key=None, partition=-1, on_delivery=None, timestamp=0, headers=None, *, callback=None
-    ):
-        call = <Producing>Producing.__new__(Producing)
-        call.lane = self
-        call.topic = topic
-        call.value = value
-        call.key = key
-        if not (
-            partition is _MINUS_ONE
-            and on_delivery is None
-            and headers is None
-            and timestamp is _ZERO
-            and callback is None
-        ):
-            call.extras = (partition, on_delivery or callback, timestamp, headers)
-        return call
-
-    cdef object enter(self, topic, value, key):
-        """The future of a record that has entered; None where it must go the long way."""
-        cdef PyObject *found
-        if (
-            type(value) is not bytes
-            or not (key is None or type(key) is bytes)
-            or PyThread_get_thread_ident() != self._thread
-        ):
-            return None
-        if self.room <= 0:
-            return self.at_once(topic, value, key)
-        found = PyDict_GetItemWithError(self.lists, topic)
-        records = <object>found if found != NULL else self.open_list(topic)
-        if records is None:
-            return None
-        future = PyObject_Call(self._future_type, _NO_ARGUMENTS, self._future_arguments)
-        PyList_Append(records, _record(value, key, future))
-        self.room -= 1
-        return future
-
-    def enter_batch(self, list records, messages, list slots, Py_ssize_t start):
-        cdef Py_ssize_t index
-        cdef Py_ssize_t count = len(messages)
-        cdef PyObject *value
-        cdef PyObject *key
-        for index in range(start, count):
-            message = messages[index]
-            if self.room <= 0 or type(message) is not dict:
-                return index
-            value = PyDict_GetItemWithError(message, "value")
-            key = PyDict_GetItemWithError(message, "key")
-            if (
-                value == NULL
-                or type(<object>value) is not bytes
-                or not (key == NULL or key == <PyObject *>None or type(<object>key) is bytes)
-                or len(<dict>message) != 1 + (key != NULL)
-            ):
-                return index
-            self.room -= 1
-            records.append(_record(<object>value, <object>key if key != NULL else None, slots[index]))
-        return count
-
-
-@cython.final
-@cython.freelist(256)
-cdef class Producing:
-    """The coroutine of one produce(): it does nothing until it is awaited, and a plain record is done at once then.
-
-    Written out, because the one that Cython makes of `async def` costs twice as much. Behaves as that does: it warns if
-    it is never awaited, and can be awaited once.
-    """
-
-    cdef FastLane lane
-    cdef object topic
-    cdef object value
-    cdef object key
-    cdef tuple extras
-    cdef object long_way
-    cdef bint is_begun
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        return self.send(None)
-
-    def send(self, value):
-        cdef PyObject *result = NULL
-        if _advance(<PyObject *>self, <PyObject *>value, &result) == PYGEN_NEXT:
-            return _owned(result)
-        raise StopIteration(_owned(result))
-
-    def throw(self, kind, value=None, traceback=None):
-        if self.long_way is not None:
-            return self.long_way.throw(kind if value is None else value)
-        self.is_begun = True
-        raise kind if value is None else value
-
-    def close(self):
-        if self.long_way is not None:
-            self.long_way.close()
-            self.long_way = None
-        self.is_begun = True
+    def __cinit__(self):
+        global _free
+        self._offset = self._latency_us = self._partition = self._leader_epoch = -1
+        _free -= _free > 0
 
     def __dealloc__(self):
-        if not self.is_begun:
-            PyErr_WarnEx(RuntimeWarning, b"coroutine 'AIOProducer.produce' was never awaited", 1)
+        global _free
+        _free += _free < FREE_MAX
 
 
-cdef int _advance(PyObject *coroutine, PyObject *sent, PyObject **result) except -1:
-    """`Producing.send` as the interpreter and asyncio call it: without an exception for the result."""
-    cdef int outcome
-    self = <Producing>coroutine
-    if self.long_way is None:
-        if self.is_begun:
-            raise RuntimeError("cannot reuse already awaited coroutine")
-        self.is_begun = True
-        if self.extras is None:
-            future = self.lane.enter(self.topic, self.value, self.key)
-            if future is not None:
-                Py_INCREF(future)
-                result[0] = <PyObject *>future
-                return PYGEN_RETURN
-            self.extras = (_MINUS_ONE, None, _ZERO, None)
-        self.long_way = self.lane.otherwise(self.topic, self.value, self.key, *self.extras)
+cdef enum:
+    FREE_MAX = 1024
+
+cdef Py_ssize_t _free = 0
+"""How many Messages Cython keeps to be used again: this counts as its freelist does."""
+
+
+cdef inline object _owned(PyObject *reference):
+    """An object with a reference that is this side's."""
+    owned = <object>reference
+    Py_DECREF(owned)
+    return owned
+
+
+cdef inline void *_lend(Message record):
+    """The opaque of a record: a reference that librdkafka holds from now on."""
+    Py_INCREF(record)
+    return <void *>record
+
+
+cdef inline Message _take_back(void *opaque):
+    """The record that librdkafka is through with; the reference is this side's again."""
+    return <Message>_owned(<PyObject *>opaque)
+
+
+cdef inline void _fill(rd_kafka_message_t *message, Message record):
+    """What `produce_batch` reads of a message, out of a record that is lent with it. Value and key are bytes or None."""
+    message.payload = NULL
+    message.key = NULL
+    message.len = message.key_len = 0
+    if record._value is not None:
+        message.payload = PyBytes_AS_STRING(record._value)
+        message.len = PyBytes_GET_SIZE(record._value)
+    if record._key is not None:
+        message.key = PyBytes_AS_STRING(record._key)
+        message.key_len = PyBytes_GET_SIZE(record._key)
+    message.err = RD_KAFKA_RESP_ERR_NO_ERROR
+    message._private = _lend(record)
+
+
+cdef rd_kafka_headers_t *_native_headers(list pairs) except NULL:
+    """Headers for librdkafka, which owns them once it has taken their record."""
+    cdef const char *name_text
+    cdef Py_ssize_t name_size
+    cdef const void *data
+    cdef Py_ssize_t size
+    cdef rd_kafka_headers_t *headers = rd_kafka_headers_new(len(pairs))
     try:
-        outcome = PyIter_Send(self.long_way, <object>sent, result)
+        for pair in pairs:
+            name, value = <tuple>pair
+            name_text = PyUnicode_AsUTF8AndSize(name, &name_size)
+            data = NULL if value is None else PyBytes_AS_STRING(value)
+            size = 0 if value is None else PyBytes_GET_SIZE(value)
+            rd_kafka_header_add(headers, name_text, name_size, data, size)
     except BaseException:
-        self.long_way = None
+        rd_kafka_headers_destroy(headers)
         raise
-    if outcome == PYGEN_RETURN:
-        self.long_way = None
-    return outcome
+    return headers
 
 
-(<PyTypeObject *>Producing).tp_as_async.am_send = <sendfunc>_advance
-Coroutine.register(Producing)
+# What a caller gave: the usual types here, all others and every complaint in `producer.arguments`
+
+
+cdef inline object _payload(str name, given):
+    if given is None or type(given) is bytes:
+        return given
+    if type(given) is str:
+        return PyUnicode_AsUTF8String(given)
+    return arguments.checked_payload(name, given)
+
+
+cdef inline int32_t _partition(given) except? -2:
+    cdef int overflow = 0
+    cdef int64_t number
+    if type(given) is int:
+        number = PyLong_AsLongLongAndOverflow(given, &overflow)
+        if not overflow and -1 <= number <= 0x7fffffff:
+            return <int32_t>number
+    return arguments.checked_partition(given)
+
+
+cdef inline int64_t _timestamp(given) except? -2:
+    cdef int overflow = 0
+    cdef int64_t number
+    if type(given) is int:
+        number = PyLong_AsLongLongAndOverflow(given, &overflow)
+        if not overflow and number >= 0:
+            return number
+    return arguments.checked_timestamp(given)
+
+
+cdef list _headers(given):
+    cdef list checked = []
+    cdef Py_ssize_t size
+    if type(given) is dict:
+        given = list((<dict>given).items())
+    elif type(given) is not list:
+        return arguments.checked_headers(given)
+    for pair in <list>given:
+        if (
+            type(pair) is not tuple
+            or len(<tuple>pair) != 2
+            or type((<tuple>pair)[0]) is not str
+            or not ((<tuple>pair)[1] is None or type((<tuple>pair)[1]) is bytes)
+            or "\0" in <str>(<tuple>pair)[0]
+        ):
+            return arguments.checked_headers(given)
+        PyUnicode_AsUTF8AndSize((<tuple>pair)[0], &size)
+        checked.append(pair)
+    return checked or None
+
+
+cdef double _monotonic_s() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return now.tv_sec + now.tv_nsec / 1e9
 
 
 # The client
+
+
+@cython.final
+cdef class Topic:
+    """A topic's handle, or why librdkafka gives none."""
+
+    cdef str name
+    cdef rd_kafka_topic_t *rkt
+    cdef object error
 
 
 cdef void _throttled(rd_kafka_t *rk, const char *broker, int32_t broker_id, int throttle_ms, void *opaque) noexcept with gil:
@@ -604,27 +516,21 @@ cdef class Client:
 
     Parameters:
         settings: librdkafka's, as strings.
-        wake_fd: becomes readable when there are events for `drain`; -1 for never.
+        wake_fd: becomes readable when there are events for `Records.drain`; -1 for never.
         error_cb: told of errors of the whole client, as KafkaError.
         stats_cb, throttle_cb, token_cb: None, or told of statistics as JSON, a ThrottleEvent, and that an OAuth token is
             wanted, with `sasl.oauthbearer.config`.
         logger: None, or its `log` gets librdkafka's log lines.
 
-    The callbacks run inside `drain` and must not raise. `submit` and `drain` belong to the loop's thread; the other methods
-    block without the interpreter's lock, for threads. Raises KafkaException for settings that librdkafka refuses.
+    The callbacks run inside `Records.drain`. The methods block without the interpreter's lock, for threads. Raises KafkaException for settings that librdkafka refuses.
     """
 
     cdef rd_kafka_t *_rk
     cdef rd_kafka_queue_t *_queue
     cdef rd_kafka_event_t *_event
     """Being served: a time budget may end in the middle of one."""
-    cdef bint _is_draining
-    cdef rd_kafka_message_t *_messages
-    cdef Py_ssize_t _room
     cdef Py_ssize_t _lent
     cdef dict _topics
-    cdef const rd_kafka_topic_t *_last_rkt
-    cdef object _last_topic
     cdef int _pid
     cdef object _error_cb
     cdef object _stats_cb
@@ -687,249 +593,51 @@ cdef class Client:
             raise KafkaException(KafkaError(RD_KAFKA_RESP_ERR__INVALID_ARG, errstr.decode(errors="replace")))
         return 0
 
-    # Hand-over
+    cdef Topic _open_topic(self, topic):
+        """The handle of a topic that no record was for yet. One that librdkafka takes is kept to the end."""
+        handle = <Topic>Topic.__new__(Topic)
+        handle.name = arguments.checked_topic(topic)
+        handle.rkt = rd_kafka_topic_new(self._rk, PyUnicode_AsUTF8AndSize(handle.name, NULL), NULL)
+        if handle.rkt == NULL:
+            handle.error = KafkaError(rd_kafka_last_error())
+        else:
+            self._topics[handle.name] = handle
+        return handle
 
-    def submit(self, topic, int partition, tuple records, bint bulk, refuse):
-        """Hand records over; how many were taken. Fewer than all: the queue is full.
+    # Events
 
-        `refuse(record, error)` is called for each that counts as taken and will have no report.
-        """
-        cdef rd_kafka_topic_t *rkt
-        try:
-            rkt = self._topic(topic)
-        except KafkaException as refused:
-            for record in records:
-                refuse(record, refused.args[0])
-            return len(records)
-        if bulk:
-            return self._submit_bulk(rkt, partition, records, refuse)
-        for index, record in enumerate(records):
-            error = self._submit_one(rkt, partition, record)
-            if error is None:
-                continue
-            if error.code() == RD_KAFKA_RESP_ERR__QUEUE_FULL:
-                return index
-            refuse(record, error)
-        return len(records)
-
-    def submit_alone(self, topic, value, key, callback):
-        """Hand over one plain record of a topic that records have gone to before; False if nothing was taken."""
-        cdef rd_kafka_message_t message
-        cdef PyObject *found = PyDict_GetItemWithError(self._topics, topic) if type(topic) is str else NULL
-        if found == NULL:
-            return False
-        _fill(&message, _record(value, key, callback))
-        if rd_kafka_produce_batch(<rd_kafka_topic_t *><size_t><object>found, -1, 0, &message, 1) == 1:
-            self._lent += 1
-            return True
-        _take_back(message._private)
-        return False
-
-    cdef rd_kafka_topic_t *_topic(self, topic) except NULL:
-        """The handle of a topic; the first record for it makes one, which is kept to the end."""
-        cdef PyObject *found = PyDict_GetItemWithError(self._topics, topic)
-        if found != NULL:
-            return <rd_kafka_topic_t *><size_t><object>found
-        cdef rd_kafka_topic_t *rkt = rd_kafka_topic_new(self._rk, topic.encode(), NULL)
-        if rkt == NULL:
-            raise KafkaException(KafkaError(rd_kafka_last_error()))
-        self._topics[topic] = <size_t>rkt
-        return rkt
-
-    cdef Py_ssize_t _submit_bulk(self, rd_kafka_topic_t *rkt, int partition, tuple records, refuse) except -1:
-        cdef Py_ssize_t count = len(records)
-        cdef Py_ssize_t index
-        cdef Py_ssize_t taken
-        cdef int accepted
-        cdef rd_kafka_message_t *messages = self._messages_for(count)
-        for index in range(count):
-            _fill(&messages[index], _record_of(records[index]))
-        accepted = rd_kafka_produce_batch(rkt, partition, 0, messages, <int>count)
-        self._lent += accepted
-        if accepted == count:
-            return count
-        taken = count
-        refused = []
-        for index in range(count):
-            if not messages[index].err:
-                continue
-            _take_back(messages[index]._private)
-            if messages[index].err != RD_KAFKA_RESP_ERR__QUEUE_FULL:
-                refused.append((records[index], KafkaError(messages[index].err)))
-            elif taken == count:
-                taken = index  # librdkafka takes nothing after the first that found the queue full
-        for record_and_error in refused:
-            refuse(*record_and_error)
-        return taken
-
-    cdef rd_kafka_message_t *_messages_for(self, Py_ssize_t count) except NULL:
-        """Room for the records of one hand-over, used again by the next."""
-        cdef void *grown
-        if count > self._room:
-            grown = realloc(self._messages, count * sizeof(rd_kafka_message_t))
-            if grown == NULL:
-                raise MemoryError
-            self._messages = <rd_kafka_message_t *>grown
-            self._room = count
-        return self._messages
-
-    cdef object _submit_one(self, rd_kafka_topic_t *rkt, int partition, record):
-        """Hand over a record that may have headers or a timestamp; None, or the error."""
-        cdef rd_kafka_vu_t arguments[8]
-        cdef Py_ssize_t count = 6
-        cdef rd_kafka_headers_t *headers = NULL
-        cdef rd_kafka_error_t *error
-        cdef rd_kafka_message_t message
-        memset(arguments, 0, sizeof(arguments))
-        _fill(&message, _record_of(record))
-        arguments[0].vtype = RD_KAFKA_VTYPE_RKT
-        arguments[0].u.rkt = rkt
-        arguments[1].vtype = RD_KAFKA_VTYPE_PARTITION
-        arguments[1].u.i32 = partition
-        arguments[2].vtype = RD_KAFKA_VTYPE_MSGFLAGS
-        arguments[2].u.i = 0
-        arguments[3].vtype = RD_KAFKA_VTYPE_VALUE
-        arguments[3].u.mem.ptr = message.payload
-        arguments[3].u.mem.size = message.len
-        arguments[4].vtype = RD_KAFKA_VTYPE_KEY
-        arguments[4].u.mem.ptr = message.key
-        arguments[4].u.mem.size = message.key_len
-        arguments[5].vtype = RD_KAFKA_VTYPE_OPAQUE
-        arguments[5].u.ptr = message._private
-        try:
-            timestamp = record.get("timestamp")
-            if timestamp:
-                arguments[count].vtype = RD_KAFKA_VTYPE_TIMESTAMP
-                arguments[count].u.i64 = timestamp
-                count += 1
-            pairs = record.get("headers")
-            if pairs is not None:
-                headers = _native_headers(pairs)
-                arguments[count].vtype = RD_KAFKA_VTYPE_HEADERS
-                arguments[count].u.headers = headers
-                count += 1
-        except BaseException:
-            _take_back(message._private)
-            raise
-        error = rd_kafka_produceva(self._rk, arguments, count)
-        if error == NULL:
-            self._lent += 1
-            return None
-        _take_back(message._private)
-        if headers != NULL:
-            rd_kafka_headers_destroy(headers)
-        return _kafka_exception(error).args[0]
-
-    # Reports and other events
-
-    def drain(self, callbacks):
-        """Serve what is there; False if that was all of it, True if `callbacks` ended it by StopServing."""
-        if self._is_draining:
-            return True  # called by what an event set off: the outer call goes on
-        self._is_draining = True
-        try:
-            while self._event != NULL or self._next_event():
-                if rd_kafka_event_type(self._event) == RD_KAFKA_EVENT_DR:
-                    self._settle(callbacks)
-                else:
-                    self._tell()
-                self._drop_event()
-            return False
-        except StopServing:
-            return True
-        finally:
-            self._is_draining = False
-
-    cdef bint _next_event(self):
-        self._event = rd_kafka_queue_poll(self._queue, 0)
+    cdef bint _has_event(self):
+        if self._event == NULL:
+            self._event = rd_kafka_queue_poll(self._queue, 0)
         return self._event != NULL
+
+    cdef bint _is_report(self):
+        return rd_kafka_event_type(self._event) == RD_KAFKA_EVENT_DR
 
     cdef void _drop_event(self):
         rd_kafka_event_destroy(self._event)
         self._event = NULL
 
-    cdef int _settle(self, callbacks) except -1:
-        """Settle the records of a report event. What raises has settled its record.
-
-        Acknowledged records of one produce_batch mostly come together: they are counted here, and told at once.
-        """
-        cdef const rd_kafka_message_t *message
-        cdef Record record
-        cdef Py_ssize_t settled = callbacks.settled
-        cdef Py_ssize_t mask = callbacks.look_mask
-        cdef Py_ssize_t acknowledged = 0
-        report = None
+    cdef int _serve_event(self, callbacks) except -1:
+        """Serve an event that is no report, once, whatever that raises."""
         try:
-            while True:
-                message = rd_kafka_event_message_next(self._event)
-                if message == NULL:
-                    return 0
-                self._lent -= 1
-                record = _take_back(message._private)
-                callback = record.callback
-                if message.err == RD_KAFKA_RESP_ERR_NO_ERROR:
-                    if type(callback) is _FUTURE:
-                        result = self._message(message, record)
-                        settled += 1
-                        _set_result(callback, result)
-                        if not settled & mask:
-                            callbacks.settled = settled
-                            callbacks.look(result)
-                            mask = callbacks.look_mask
-                        continue
-                    if type(callback) is BatchSlot:
-                        if callback.report is not report:
-                            if acknowledged:
-                                report.acknowledge(acknowledged)
-                                acknowledged = 0
-                            report = callback.report
-                        if not report.needs_more:
-                            settled += 1
-                            acknowledged += 1
-                            if not settled & mask:
-                                callbacks.settled = settled
-                                callbacks.look(self._message(message, record))
-                                mask = callbacks.look_mask
-                            continue
-                callbacks.settled = settled
-                try:
-                    callbacks.tell(callback, _error_or_none(message.err), self._message(message, record))
-                finally:
-                    settled = callbacks.settled
+            self._tell()
+        except BaseException as raised:
+            callbacks.note_event_raised(raised)
         finally:
-            callbacks.settled = settled
-            if acknowledged:
-                report.acknowledge(acknowledged)
-
-    cdef object _message(self, const rd_kafka_message_t *message, Record record):
-        result = <Message>Message.__new__(Message)
-        if message.rkt != self._last_rkt:
-            self._last_topic = rd_kafka_topic_name(message.rkt).decode()
-            self._last_rkt = message.rkt
-        result._topic = self._last_topic
-        result._partition = message.partition
-        result._offset = message.offset
-        result._key = record.key
-        result._value = record.value
-        result._timestamp_ms = rd_kafka_message_timestamp(message, &result._timestamp_type)
-        result._latency_us = rd_kafka_message_latency(message)
-        result._leader_epoch = rd_kafka_message_leader_epoch(message)
-        result._headers = _headers(message)
-        if message.err:
-            result._error = KafkaError(message.err)
-        return result
+            self._drop_event()
+        return 0
 
     cdef int _tell(self) except -1:
-        """Tell of an event that is no report."""
         cdef int kind = rd_kafka_event_type(self._event)
         cdef const char *facility
         cdef const char *text
         cdef int level
         if kind == RD_KAFKA_EVENT_ERROR:
             self._error_cb(self._event_error())
-        elif kind == RD_KAFKA_EVENT_STATS:
+        elif kind == RD_KAFKA_EVENT_STATS and self._stats_cb is not None:
             self._stats_cb(rd_kafka_event_stats(self._event).decode(errors="replace"))
-        elif kind == RD_KAFKA_EVENT_LOG:
+        elif kind == RD_KAFKA_EVENT_LOG and self._logger is not None:
             if not rd_kafka_event_log(self._event, &facility, &text, &level):
                 self._logger.log(
                     _LOG_LEVELS[level & 7],
@@ -956,6 +664,12 @@ cdef class Client:
         rd_kafka_queue_io_event_enable(self._queue, -1, NULL, 0)
 
     # Calls that may block, by the names and parameters of confluent_kafka.Producer
+
+    def flush(self, double timeout=-1):
+        """Send what lingers now, and wait: for the reports, which whoever drains takes away, or until the time is up."""
+        cdef int timeout_ms = _milliseconds(timeout)
+        with nogil:
+            rd_kafka_flush(self._rk, timeout_ms)
 
     def purge(self, bint in_queue=True, bint in_flight=True, bint blocking=True):
         cdef int flags = 0
@@ -1099,7 +813,6 @@ cdef class Client:
         # interpreter nobody may have to wait for a broker; the process takes the client with it.
         if self._rk != NULL and self._pid == getpid() and not interpreter_ends():
             self._end()
-        free(self._messages)
 
     cdef void _end(self):
         """Let librdkafka go. Reports that nobody will hear of are waited for, for the references that they bring back."""
@@ -1116,7 +829,7 @@ cdef class Client:
             if self._event != NULL:
                 self._discard_event()
         for handle in self._topics.values():
-            rd_kafka_topic_destroy(<rd_kafka_topic_t *><size_t>handle)
+            rd_kafka_topic_destroy((<Topic>handle).rkt)
         with nogil:
             rd_kafka_queue_destroy(self._queue)
             rd_kafka_destroy(self._rk)
@@ -1132,28 +845,6 @@ cdef class Client:
         self._drop_event()
 
 
-cdef inline Record _record_of(given):
-    """A record of the buffer, or one made of a mapping there."""
-    if type(given) is Record:
-        return <Record>given
-    return _record(given["value"], given["key"], given["callback"])
-
-
-cdef inline void _fill(rd_kafka_message_t *message, Record record):
-    """What `produce_batch` reads of a message, out of a record that is lent with it. Value and key are bytes or None."""
-    message.payload = NULL
-    message.key = NULL
-    message.len = message.key_len = 0
-    if record.value is not None:
-        message.payload = PyBytes_AS_STRING(record.value)
-        message.len = PyBytes_GET_SIZE(record.value)
-    if record.key is not None:
-        message.key = PyBytes_AS_STRING(record.key)
-        message.key_len = PyBytes_GET_SIZE(record.key)
-    message.err = RD_KAFKA_RESP_ERR_NO_ERROR
-    message._private = _lend(record)
-
-
 cdef inline int _set_result(future, result) except -1:
     cdef PyObject **arguments = [<PyObject *>future, <PyObject *>result]
     cdef PyObject *none = PyObject_Vectorcall(_SET_RESULT, arguments, 2, NULL)
@@ -1164,19 +855,6 @@ cdef inline int _set_result(future, result) except -1:
     else:
         raise
     return 0
-
-
-cdef rd_kafka_headers_t *_native_headers(pairs) except NULL:
-    """Headers for librdkafka, which owns them once it has taken their record."""
-    cdef rd_kafka_headers_t *headers = rd_kafka_headers_new(len(pairs))
-    cdef const void *data
-    cdef Py_ssize_t size
-    for name, value in pairs:
-        encoded = name.encode()
-        data = NULL if value is None else PyBytes_AS_STRING(value)
-        size = 0 if value is None else PyBytes_GET_SIZE(value)
-        rd_kafka_header_add(headers, PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded), data, size)
-    return headers
 
 
 cdef int _add_position(rd_kafka_topic_partition_list_t *offsets, position) except -1:
@@ -1206,3 +884,494 @@ cdef object _topic_metadata(const rd_kafka_metadata_topic_t *found):
         partition.isrs = [found.partitions[index].isrs[n] for n in range(found.partitions[index].isr_cnt)]
         topic.partitions[partition.id] = partition
     return topic
+
+
+# From the entry to the report
+
+
+cdef Py_ssize_t _LOOK_MASK_MAX = reports.LOOK_MASK_MAX
+cdef double _LOOK_S_MIN = reports.LOOK_S_MIN
+cdef double _LOOK_S_MAX = reports.LOOK_S_MAX
+cdef int _QUEUE_FULL = RD_KAFKA_RESP_ERR__QUEUE_FULL
+cdef int _STATE = KafkaError._STATE
+
+
+cdef class Records:
+    """The compiled `producer.transport.Records`: a client's records in call order, from their entry to their outcome."""
+
+    cdef public Py_ssize_t room
+    cdef public object on_first
+    cdef public object on_alone
+    cdef public object on_refused
+    cdef readonly Py_ssize_t accepted
+    cdef readonly Py_ssize_t handed_over
+    cdef readonly Py_ssize_t settled
+    cdef readonly Py_ssize_t batches
+    cdef readonly Py_ssize_t queue_full
+    cdef readonly Py_ssize_t created
+    cdef readonly Py_ssize_t reused
+    cdef Client _client
+    cdef object _callbacks
+    cdef object _on_delivery
+    cdef bint _only_failures
+    cdef dict _future_arguments
+    cdef unsigned long _thread
+    cdef list _buffer
+    cdef Py_ssize_t _head
+    cdef object _refused
+    cdef list _epochs
+    cdef Epoch _epoch
+    cdef rd_kafka_message_t *_messages
+    cdef Py_ssize_t _batch_size
+    cdef bint _is_busy
+    cdef double _until_s
+    cdef double _looked_s
+    cdef Py_ssize_t _look_mask
+
+    def __init__(self, Client client, loop, callbacks, Py_ssize_t batch_size, on_delivery):
+        if self._messages != NULL:
+            raise RuntimeError("Records are made once.")
+        self._client = client
+        self._callbacks = callbacks
+        self._on_delivery = on_delivery
+        self._only_failures = callbacks.only_failures
+        self._future_arguments = {"loop": loop}
+        self._thread = PyThread_get_thread_ident()
+        self._buffer = []
+        self._refused = deque()
+        self._epochs = []
+        self._begin_epoch(1)
+        self._batch_size = batch_size
+        self._messages = <rd_kafka_message_t *>calloc(batch_size, sizeof(rd_kafka_message_t))
+        if self._messages == NULL:
+            raise MemoryError
+        self.on_first = self.on_alone = self.on_refused = _nothing
+
+    def __dealloc__(self):
+        free(self._messages)
+
+    def release(self):
+        """Let go of the client, for good: no record may enter, be handed over or be reported any more."""
+        self.room = 0
+        self._client = None
+
+    # Entry
+
+    def accept(self, topic, value, key, partition, on_delivery, timestamp, headers):
+        if self.room <= 0 or PyThread_get_thread_ident() != self._thread:
+            return None
+        return self._enter(self._make(topic, value, key, partition, on_delivery, timestamp, headers))
+
+    def make(self, topic, value, key, partition, on_delivery, timestamp, headers):
+        return self._make(topic, value, key, partition, on_delivery, timestamp, headers)
+
+    def make_batch(self, topic, messages, partition, on_delivery, report):
+        cdef Message record
+        cdef Py_ssize_t index = -1
+        cdef list made = []
+        topic, on_delivery = arguments.checked_topic(topic), arguments.checked_callback(on_delivery)
+        partition = arguments.checked_partition(partition)
+        for message in messages:
+            index += 1
+            try:
+                record = self._made_of(topic, message, partition, on_delivery)
+            except (TypeError, ValueError) as refused:
+                report.reject(index, refused)
+                continue
+            record._report = report
+            record._index = index
+            made.append(record)
+        return made
+
+    def enter(self, Message record):
+        return self._enter(record)
+
+    def enter_many(self, list made, Py_ssize_t start):
+        cdef Py_ssize_t index = start
+        while index < PyList_GET_SIZE(made) and self.room > 0:
+            self._enter(<Message>PyList_GET_ITEM(made, index))
+            index += 1
+        return index
+
+    cdef Message _make(self, topic, value, key, partition, on_delivery, timestamp, headers):
+        cdef PyObject *found
+        cdef Topic handle
+        if self._client is None:
+            raise RuntimeError("These records' client has ended.")
+        self.reused += _free > 0
+        self.created += _free <= 0
+        record = <Message>Message.__new__(Message)
+        if type(topic) is not str:
+            topic = arguments.checked_topic(topic)
+        found = PyDict_GetItemWithError(self._client._topics, topic)
+        handle = <Topic>found if found != NULL else self._client._open_topic(topic)
+        record._topic = handle.name
+        record._rkt = handle.rkt
+        record._error = handle.error
+        record._value = _payload("value", value)
+        record._key = _payload("key", key)
+        record._partition = _partition(partition)
+        record._timestamp_ms = _timestamp(timestamp)
+        if record._timestamp_ms:
+            record._timestamp_type = _CREATE_TIME
+        if headers is not None:
+            record._headers = _headers(headers)
+        record._on_delivery = self._on_delivery if on_delivery is None else arguments.checked_callback(on_delivery)
+        return record
+
+    cdef Message _made_of(self, topic, given, partition, on_delivery):
+        cdef dict message
+        cdef Py_ssize_t known = 0
+        message = <dict>given if type(given) is dict else arguments.checked_message(given)
+        value = key = headers = None
+        timestamp = 0
+        if (found := PyDict_GetItemWithError(message, "value")) != NULL:
+            known += 1
+            value = <object>found
+        if (found := PyDict_GetItemWithError(message, "key")) != NULL:
+            known += 1
+            key = <object>found
+        if known < len(message):
+            arguments.checked_message(message)
+            headers = message.get("headers")
+            timestamp = message.get("timestamp") or 0
+            if (own := message.get("partition")) is not None:
+                partition = own
+            on_delivery = arguments.callback_of(message, on_delivery)
+        return self._make(topic, value, key, partition, on_delivery, timestamp, headers)
+
+    cdef object _enter(self, Message record):
+        cdef bint is_first = not PyList_GET_SIZE(self._buffer)
+        future = None
+        if is_first:
+            self.on_first()
+        if record._report is None:
+            future = record._future = PyObject_Call(Future, _NO_ARGUMENTS, self._future_arguments)
+        self._buffer.append(record)
+        record._epoch = self._epoch
+        self._epoch.unsettled += 1
+        self.accepted += 1
+        self.room -= 1
+        if is_first and self.accepted - self.settled == 1:
+            self.on_alone()
+        return future
+
+    # Hand-over
+
+    def hand_over(self):
+        cdef Message first
+        cdef bint is_full
+        if self._client is None:
+            return True
+        try:
+            while self._head < PyList_GET_SIZE(self._buffer):
+                first = <Message>PyList_GET_ITEM(self._buffer, self._head)
+                if first._rkt == NULL:
+                    self._refuse(first, first._error)
+                    continue
+                if first._headers is None and not first._timestamp_ms:
+                    is_full = self._hand_over_run(first)
+                else:
+                    is_full = self._hand_over_one(first)
+                if not is_full:
+                    continue
+                if self._client._lent or self._client._event != NULL:
+                    self.queue_full += 1
+                    return False
+                self._refuse(<Message>PyList_GET_ITEM(self._buffer, self._head), _never_fits())
+            return True
+        finally:
+            self._forget_handed_over()
+
+    cdef bint _hand_over_run(self, Message first) except -1:
+        """Hand over what may go in one call; whether the queue is full, with what it kept out at the head."""
+        cdef Message record
+        cdef rd_kafka_message_t *message
+        cdef Py_ssize_t count = 0
+        cdef Py_ssize_t index
+        cdef Py_ssize_t size_max = min(self._batch_size, PyList_GET_SIZE(self._buffer) - self._head)
+        cdef int accepted
+        cdef bint is_full = False
+        while count < size_max:
+            record = <Message>PyList_GET_ITEM(self._buffer, self._head + count)
+            if (
+                record._rkt != first._rkt
+                or record._partition != first._partition
+                or record._headers is not None
+                or record._timestamp_ms
+            ):
+                break
+            _fill(&self._messages[count], record)
+            count += 1
+        accepted = rd_kafka_produce_batch(first._rkt, first._partition, 0, self._messages, <int>count)
+        self._client._lent += accepted
+        self.batches += 1
+        if accepted == count:
+            self._head += count
+            self.handed_over += count
+            return False
+        for index in range(count):
+            message = &self._messages[index]
+            if not message.err:
+                self._head += 1
+                self.handed_over += 1
+                continue
+            record = _take_back(message._private)
+            if message.err == _QUEUE_FULL:
+                is_full = True  # librdkafka takes nothing after the first that found the queue full
+            elif not is_full:
+                self._refuse(record, KafkaError(message.err))
+        return is_full
+
+    cdef bint _hand_over_one(self, Message record) except -1:
+        """As `_hand_over_run`, of a record that goes by itself."""
+        cdef rd_kafka_vu_t arguments[8]
+        cdef Py_ssize_t count = 6
+        cdef rd_kafka_headers_t *headers = NULL
+        cdef rd_kafka_error_t *error
+        cdef rd_kafka_message_t message
+        memset(arguments, 0, sizeof(arguments))
+        if record._headers is not None:
+            headers = _native_headers(record._headers)
+        _fill(&message, record)
+        arguments[0].vtype = RD_KAFKA_VTYPE_RKT
+        arguments[0].u.rkt = record._rkt
+        arguments[1].vtype = RD_KAFKA_VTYPE_PARTITION
+        arguments[1].u.i32 = record._partition
+        arguments[2].vtype = RD_KAFKA_VTYPE_MSGFLAGS
+        arguments[2].u.i = 0
+        arguments[3].vtype = RD_KAFKA_VTYPE_VALUE
+        arguments[3].u.mem.ptr = message.payload
+        arguments[3].u.mem.size = message.len
+        arguments[4].vtype = RD_KAFKA_VTYPE_KEY
+        arguments[4].u.mem.ptr = message.key
+        arguments[4].u.mem.size = message.key_len
+        arguments[5].vtype = RD_KAFKA_VTYPE_OPAQUE
+        arguments[5].u.ptr = message._private
+        if record._timestamp_ms:
+            arguments[count].vtype = RD_KAFKA_VTYPE_TIMESTAMP
+            arguments[count].u.i64 = record._timestamp_ms
+            count += 1
+        if headers != NULL:
+            arguments[count].vtype = RD_KAFKA_VTYPE_HEADERS
+            arguments[count].u.headers = headers
+            count += 1
+        error = rd_kafka_produceva(self._client._rk, arguments, count)
+        self.batches += 1
+        if error == NULL:
+            self._client._lent += 1
+            self._head += 1
+            self.handed_over += 1
+            return False
+        _take_back(message._private)
+        if headers != NULL:
+            rd_kafka_headers_destroy(headers)
+        reason = _kafka_exception(error).args[0]
+        if reason.code() == _QUEUE_FULL:
+            return True
+        self._refuse(record, reason)
+        return False
+
+    cdef int _refuse(self, Message record, error) except -1:
+        """The record at the head will have no report: the next drain settles it."""
+        record._error = _state_refusal() if error.code() == _STATE else error
+        self._refused.append(record)
+        self._head += 1
+        self.handed_over += 1
+        return 0
+
+    def drop(self, error):
+        try:
+            while self._head < PyList_GET_SIZE(self._buffer):
+                self._refuse(<Message>PyList_GET_ITEM(self._buffer, self._head), error)
+        finally:
+            self._forget_handed_over()
+
+    cdef int _forget_handed_over(self) except -1:
+        del self._buffer[: self._head]
+        self._head = 0
+        if self._refused:
+            self.on_refused()
+        return 0
+
+    def preview(self, target_topic):
+        cdef Message record
+        found = []
+        last, messages = None, []
+        for record in self._buffer:
+            if target_topic is not None and record._topic != target_topic:
+                continue
+            is_bulk = record._headers is None and not record._timestamp_ms
+            run = (record._topic, record._partition, is_bulk)
+            if run != last or len(messages) == self._batch_size:
+                last, messages = run, []
+                found.append((run, messages))
+            messages.append(_mapping_of(record))
+        return [create_message_batch(topic, messages, partition, bulk) for (topic, partition, bulk), messages in found]
+
+    # Reports
+
+    def drain(self, double budget_s):
+        cdef bint is_over = False
+        cdef Client client = self._client
+        if self._is_busy:
+            return True  # called by what a report set off: the outer call goes on
+        if client is None:
+            return False
+        self._is_busy = True
+        self._until_s = _monotonic_s() + budget_s
+        try:
+            while self._refused and not is_over:
+                is_over = self._settle(self._refused.popleft())
+            while not is_over and client._has_event():
+                if not client._is_report():
+                    client._serve_event(self._callbacks)
+                elif not (is_over := self._settle_reports(client)):
+                    client._drop_event()
+            return is_over
+        finally:
+            self._is_busy = False
+
+    cdef bint _settle_reports(self, Client client) except -1:
+        """Settle the records of a report event; whether the time was over before all were.
+
+        Acknowledged records of one produce_batch mostly come together: they are counted here, and told at once.
+        """
+        cdef const rd_kafka_message_t *message
+        cdef Message record
+        cdef Py_ssize_t acknowledged = 0
+        report = None
+        try:
+            while True:
+                message = rd_kafka_event_message_next(client._event)
+                if message == NULL:
+                    return False
+                client._lent -= 1
+                record = _take_back(message._private)
+                record._partition = message.partition
+                record._offset = message.offset
+                record._timestamp_ms = rd_kafka_message_timestamp(message, &record._timestamp_type)
+                record._latency_us = rd_kafka_message_latency(message)
+                record._leader_epoch = rd_kafka_message_leader_epoch(message)
+                if message.err:
+                    record._error = KafkaError(message.err)
+                elif record._report is not None and record._on_delivery is None:
+                    if record._report is not report:
+                        if acknowledged:
+                            report.acknowledge(acknowledged)
+                            acknowledged = 0
+                        report = record._report
+                    acknowledged += 1
+                    record._report = None
+                    self._count(record)
+                    if not self.settled & self._look_mask and self._look(record):
+                        return True
+                    continue
+                if self._settle(record):
+                    return True
+        finally:
+            if acknowledged:
+                report.acknowledge(acknowledged)
+
+    cdef inline void _count(self, Message record):
+        record._epoch.unsettled -= 1
+        record._epoch = None
+        self.settled += 1
+
+    cdef bint _settle(self, Message record) except -1:
+        """Tell everybody of a record's outcome; whether the time is over. Whatever is raised on the way, each is told
+        once.
+        """
+        cdef bint is_over
+        future, on_delivery, report = record._future, record._on_delivery, record._report
+        record._future = record._on_delivery = record._report = None
+        self._count(record)
+        is_over = not self.settled & self._look_mask and self._look(record)
+        if on_delivery is not None and self._only_failures and record._error is None:
+            on_delivery = None
+        try:
+            if record._error is not None:
+                self._fail(record, future, report, on_delivery is not None)
+            elif report is not None:
+                report.acknowledge(1)
+            else:
+                _set_result(future, record)
+        finally:
+            if on_delivery is not None:
+                self._call(on_delivery, record)
+                is_over = is_over or _monotonic_s() > self._until_s
+        return is_over
+
+    cdef int _fail(self, Message record, future, report, bint is_heard) except -1:
+        self.room = 0  # what the failure means for the next record is asked first
+        try:
+            if report is not None:
+                report.fail(record._index, record._error)
+            elif not future.done():
+                future.set_exception(KafkaException(record._error))
+        finally:
+            is_heard = self._callbacks.note_failure(record._error) or is_heard
+            if is_heard and future is not None and not future.cancelled():
+                future.exception()
+        return 0
+
+    cdef int _call(self, on_delivery, Message record) except -1:
+        try:
+            outcome = on_delivery(record._error, record)
+        except BaseException as raised:
+            self._callbacks.note_raised(raised, record)
+        else:
+            if outcome is not None:
+                self._callbacks.follow(outcome, record)
+        return 0
+
+    cdef bint _look(self, Message record) except -1:
+        """What is not done for every record; see `producer.callbacks.LOOK_MASK_MAX`. Whether the time is over."""
+        cdef double now_s = _monotonic_s()
+        if now_s - self._looked_s < _LOOK_S_MIN:
+            self._look_mask = min(2 * self._look_mask + 1, _LOOK_MASK_MAX)
+        elif now_s - self._looked_s > _LOOK_S_MAX:
+            self._look_mask >>= 1
+        self._looked_s = now_s
+        if record._error is None and record._latency_us >= 0:
+            self._callbacks.latencies.add(record._latency_us / 1e6)
+        return now_s > self._until_s
+
+    # Counts
+
+    def unsettled(self):
+        return self.accepted - self.settled
+
+    def buffered(self):
+        return self.accepted - self.handed_over
+
+    def new_epoch(self):
+        if self._epoch.unsettled:
+            self._begin_epoch(self._epoch.number + 1)
+        return self._epoch.number
+
+    def oldest_epoch(self):
+        while len(self._epochs) > 1 and not (<Epoch>self._epochs[0]).unsettled:
+            del self._epochs[0]
+        return (<Epoch>self._epochs[0]).number
+
+    cdef int _begin_epoch(self, Py_ssize_t number) except -1:
+        epoch = <Epoch>Epoch.__new__(Epoch)
+        epoch.number = number
+        self._epochs.append(epoch)
+        self._epoch = epoch
+        return 0
+
+
+def _nothing():
+    pass
+
+
+cdef dict _mapping_of(Message record):
+    """As confluent's produce_batch reads it; its future stands for its callback."""
+    mapping = {"value": record._value, "key": record._key, "callback": record._on_delivery or record._future}
+    if record._headers is not None:
+        mapping["headers"] = record._headers
+    if record._timestamp_ms:
+        mapping["timestamp"] = record._timestamp_ms
+    return mapping

@@ -59,3 +59,8 @@ class Access:
         else:
             self.require_alive()
             transactions.require("produce")
+
+    def require_may_go_on(self, transactions: Transactions) -> None:
+        """As require_may_produce(), of a call that began to and let others run meanwhile."""
+        self.life.require_open()
+        transactions.require_in_place()

@@ -1,8 +1,10 @@
 """AIOProducer: the API and the life cycle. Everything else is done by the parts it owns.
 
-    AIOProducer -> ProducerBatchManager -> ProducerBatchExecutor -> Transport -> librdkafka
-                          ^                                            |
-        BufferTimeoutManager                CallbackManager <- delivery reports
+    AIOProducer ------------------ a record, while there is room ---------------> Records -> librdkafka
+         |                                                                           |
+         +-> ProducerBatchManager -> ProducerBatchExecutor -> Transport -------------+
+                      ^                                           |
+             BufferTimeoutManager              CallbackManager <- reports
 
 None of the parts refers back to the AIOProducer, so that one which is dropped without close() is noticed and
 told of. All of it runs on the thread of the loop that the producer was made on, except the client's blocking
@@ -27,8 +29,7 @@ from producer import arguments
 from producer.access import Access
 from producer.batch_executor import ProducerBatchExecutor
 from producer.batch_manager import ProducerBatchManager
-from producer.buffer_timeout import BufferTimeoutManager
-from producer.callbacks import BatchResult, CallbackManager, OnDelivery
+from producer.callbacks import BatchReport, BatchResult, CallbackManager, OnDelivery
 from producer.client_conf import client_conf
 from producer.errors import (
     AbortableTransactionError,
@@ -37,7 +38,6 @@ from producer.errors import (
     RetriableTransactionError,
     transaction_error,
 )
-from producer.intake import Intake
 from producer.lifecycle import LifeCycle, State
 from producer.message import Message
 from producer.message_batch import PARTITIONER, MessageBatch
@@ -68,7 +68,7 @@ class AIOProducer:
 
     Parameters:
         conf: librdkafka's settings, and `error_cb`, `stats_cb`, `throttle_cb`, `oauth_cb`, `on_delivery`,
-            `logger`, plain or async. Copied, never changed.
+            `logger`, plain or async. Copied, never changed. `producer_conf` is its other name.
         batch_size: most records in one hand-over to librdkafka, at least 1.
         buffer_timeout: seconds after which a record that librdkafka's full queue kept out is tried again at
             the latest; others leave at the end of the loop's tick. 0: only when a report makes room.
@@ -83,50 +83,60 @@ class AIOProducer:
 
     def __init__(
         self,
-        conf: Mapping[str, Any],
+        conf: Mapping[str, Any] | None = None,
+        *,
+        producer_conf: Mapping[str, Any] | None = None,
         batch_size: int = 1000,
         buffer_timeout: float = 5.0,
         max_workers: int = 4,
         executor: Executor | None = None,
-        *,
         transport: str | None = None,
     ) -> None:
         self._life = life = LifeCycle()
         self._closing: asyncio.Task[None] | None = None
+        settings = arguments.checked_conf(conf, producer_conf)
         arguments.checked_count("batch_size", batch_size)
         arguments.checked_seconds("buffer_timeout", buffer_timeout)
         arguments.checked_count("max_workers", max_workers)
         arguments.checked_executor(executor)
-        kind = transport_kind(choose_transport(transport))
+        make_transport = transport_kind(choose_transport(transport))
         self._access = access = Access(life)
         self._loop = loop = access.loop
-        prepared = client_conf(conf, loop, partial(_note_fatal, life))
-        self._callbacks = callbacks = CallbackManager(loop, prepared.only_failures, kind.calls_futures)
-        self._lane = lane = kind.fast_lane(loop, callbacks.future_type)
-        self._manager = manager = ProducerBatchManager(
-            loop, callbacks, lane, batch_size, arguments.queue_messages_max(prepared.conf)
-        )
+        prepared = client_conf(settings, loop, partial(_note_fatal, life))
         self._transaction_s_max = arguments.transaction_s_max(prepared.conf)
         self._transactions = transactions = Transactions(bool(prepared.conf.get("transactional.id")))
+        self._callbacks = callbacks = CallbackManager(loop, prepared.only_failures)
         callbacks.on_failure = partial(_note_failure, life, transactions)
-        make_transport = partial(
-            kind.make, prepared, loop, callbacks, manager.unsettled, manager.make_progress
+        self._transport = made = make_transport(prepared, loop, callbacks, batch_size)
+        self._records = made.records
+        self._accept = made.records.accept
+        self._executor = ProducerBatchExecutor(loop, made, max_workers, executor, prepared.gets_producer_id)
+        self._manager = ProducerBatchManager(
+            loop,
+            self._executor,
+            partial(access.require_may_produce, transactions),
+            partial(access.require_may_go_on, transactions),
+            batch_size,
+            buffer_timeout,
+            arguments.queue_messages_max(prepared.conf),
         )
-        self._executor = manager.executor = ProducerBatchExecutor(
-            loop, callbacks, make_transport, max_workers, executor, prepared.gets_producer_id
-        )
-        self._timeouts = BufferTimeoutManager(loop, manager.hand_over, buffer_timeout)
-        manager.on_left_over = self._timeouts.try_again
-        self._intake = Intake(
-            access, transactions, callbacks, lane, manager, self._timeouts, prepared.on_delivery
-        )
-        if type(self).produce is AIOProducer.produce:
-            self.produce = lane.produce  # type: ignore[method-assign]  # the same, without a coroutine in between
+        made.on_progress = self._manager.make_progress
 
     @property
     def transport(self) -> str:
         """Which transport this producer uses."""
-        return self._executor.transport.name
+        return self._transport.name
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() has come to its end."""
+        return self._life.state is State.CLOSED
+
+    def __repr__(self) -> str:
+        state = self._life.state.value
+        if not hasattr(self, "_manager"):
+            return f"<AIOProducer, {state}>"
+        return f"<AIOProducer over the {self.transport} transport, {state}, {len(self)} records unsettled>"
 
     # Producing
 
@@ -163,9 +173,12 @@ class AIOProducer:
         If cancelled: while it waits in line the record is not queued; otherwise it is, and on_delivery still
             runs.
         """
-        return await self._lane.produce(
-            topic, value, key, partition, on_delivery, timestamp, headers, callback=callback
-        )
+        if on_delivery is None:
+            on_delivery = callback
+        future = self._accept(topic, value, key, partition, on_delivery, timestamp, headers)
+        if future is None:
+            return await self._manager.enter(topic, value, key, partition, on_delivery, timestamp, headers)
+        return future
 
     def produce_nowait(
         self,
@@ -183,9 +196,9 @@ class AIOProducer:
 
         Raises BufferError when the queue is full or others wait for it. Let the loop run, or use produce().
         """
-        return self._intake.produce_nowait(
-            topic, value, key, partition, on_delivery or callback, timestamp, headers
-        )
+        if on_delivery is None:
+            on_delivery = callback
+        return self._manager.enter_nowait(topic, value, key, partition, on_delivery, timestamp, headers)
 
     async def send_and_wait(
         self,
@@ -222,10 +235,10 @@ class AIOProducer:
         by its index.
 
         Parameters:
-            messages: mappings with any of "value", "key", "partition", "headers", "timestamp"; left
-                unchanged.
+            messages: mappings with any of "value", "key", "partition", "headers", "timestamp", and
+                "on_delivery" or "callback". They are read at once, and left unchanged.
             partition: for the records that name none; -1 lets the partitioner choose.
-            on_delivery: called once for each record that was queued, as for produce().
+            on_delivery: called once for each record that was queued and names none of its own, as for produce().
 
         A record that cannot be sent at all (a bad type, say) is a failure of its index and harms no other.
         Waits in line while the queue is full. Raises as produce() does for arguments that concern all
@@ -233,13 +246,23 @@ class AIOProducer:
 
         If cancelled: the records that are queued stay so, in order from the first; the rest is not queued.
         """
-        return await self._intake.produce_batch(topic, messages, partition, on_delivery, callback)
+        self._access.require_may_produce(self._transactions)
+        count = len(arguments.checked_messages(messages))
+        future: asyncio.Future[BatchResult] = self._loop.create_future()
+        report = BatchReport(count, future, self._callbacks.on_failure)
+        chosen = on_delivery if on_delivery is not None else callback
+        made = self._records.make_batch(topic, messages, partition, chosen, report)
+        if not count:
+            future.set_result(BatchResult(0))
+        if made:
+            await self._manager.enter_batch(made)
+        return future
 
     # Waiting
 
     def __len__(self) -> int:
         """Number of records that are not settled."""
-        return self._manager.unsettled()
+        return self._records.unsettled()
 
     async def flush(self, timeout: float | None = -1) -> int:
         """Wait until every record produced before this call, by any task, is settled and its caller told.
@@ -258,18 +281,11 @@ class AIOProducer:
         return await self._flush(timeout_s)
 
     async def _flush(self, timeout_s: float | None) -> int:
-        manager, callbacks = self._manager, self._callbacks
-        manager.hand_over()
-        self._executor.transport.serve()
-        if not manager.unsettled():
-            return 0
-        mark = callbacks.add_mark()
-        manager.close_room()
-        try:
-            await asyncio.wait([mark.done], timeout=timeout_s)
-        finally:
-            callbacks.remove_mark(mark)
-        return manager.unsettled()
+        self._manager.hand_over()
+        self._transport.serve()
+        if self._records.unsettled():
+            await self._manager.wait_for_older(timeout_s)
+        return self._records.unsettled()
 
     async def poll(self, timeout: float | None = 0) -> int:
         """Serve reports and events now, or wait up to `timeout` seconds for the first (negative or None:
@@ -281,16 +297,16 @@ class AIOProducer:
         """
         timeout_s = arguments.checked_timeout(timeout)
         self._access.require_usable()
-        settled_before = self._callbacks.settled
+        settled_before = self._records.settled
         self._manager.hand_over()
-        self._executor.transport.serve()
-        if self._callbacks.settled == settled_before and timeout_s != 0:
-            settlement = self._callbacks.next_settlement()
+        self._transport.serve()
+        if self._records.settled == settled_before and timeout_s != 0:
+            settlement = self._manager.next_settlement()
             try:
                 await asyncio.wait([settlement], timeout=timeout_s)
             finally:
                 settlement.cancel()  # else an idle producer would keep it for good
-        return self._callbacks.settled - settled_before
+        return self._records.settled - settled_before
 
     async def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
         """Give up records: those in the queue, those in flight (which may have been written), or both.
@@ -303,7 +319,7 @@ class AIOProducer:
         if in_queue:
             self._manager.drop_buffer(KafkaError(KafkaError._PURGE_QUEUE))
         await self._executor.run_blocking("purge", in_queue, in_flight, blocking)
-        self._executor.transport.serve()
+        self._transport.serve()
 
     # Blocking calls of the client
 
@@ -318,6 +334,14 @@ class AIOProducer:
             "list_topics", *([] if topic is None else [topic]), timeout=timeout
         )
         return metadata
+
+    async def cluster_id(self, timeout: float = -1) -> str | None:
+        """The cluster's id, or None where its brokers tell none; `timeout` and errors as for list_topics().
+
+        If cancelled: the answer is dropped.
+        """
+        cluster_id: str | None = (await self.list_topics(timeout=timeout)).cluster_id
+        return cluster_id
 
     async def set_sasl_credentials(self, username: str, password: str) -> None:
         """Use other SASL credentials for connections made from now on.
@@ -493,6 +517,7 @@ class AIOProducer:
     async def _turn(self, call: str) -> AsyncIterator[None]:
         """The block makes `call`, alone, of a producer that is alive."""
         self._access.require_alive()
+        self._manager.close_room()
         async with self._transactions.turn(call):
             self._access.require_alive()  # the call that was waited for may have ended it
             yield
@@ -537,29 +562,30 @@ class AIOProducer:
 
         The hook for metrics: a collector asks when it is asked itself (docs/producer.md, "Metrics").
         """
-        manager, executor, callbacks = self._manager, self._executor, self._callbacks
-        unsettled, buffered = manager.unsettled(), manager.buffered()
-        failed = callbacks.failures.total()
-        pooled = callbacks.created + callbacks.reused
+        records, transport = self._records, self._transport
+        settled, unsettled, buffered = records.settled, records.unsettled(), records.buffered()
+        failures = dict(self._callbacks.failures)
+        failed = sum(failures.values())
+        pooled = records.created + records.reused
         return ProducerStatistics(
-            accepted=manager.accepted,
-            settled=callbacks.settled,
-            acknowledged=callbacks.settled - failed,
+            accepted=records.accepted,
+            settled=settled,
+            acknowledged=settled - failed,
             failed=failed,
-            failures=dict(callbacks.failures),
+            failures=failures,
             unsettled=unsettled,
             buffered=buffered,
             in_flight=unsettled - buffered,
-            waiting=manager.waiting,
-            batches=executor.batches,
-            records_per_batch=executor.records / executor.batches if executor.batches else 0.0,
-            queue_full=executor.queue_full,
-            polls=executor.transport.polls,
-            poll_s=executor.transport.poll_s,
-            callbacks_created=callbacks.created,
-            callbacks_reused=callbacks.reused,
-            reuse_ratio=callbacks.reused / pooled if pooled else 0.0,
-            latency=callbacks.latencies.histogram(),
+            waiting=self._manager.waiting,
+            batches=records.batches,
+            records_per_batch=records.handed_over / records.batches if records.batches else 0.0,
+            queue_full=records.queue_full,
+            polls=transport.polls,
+            poll_s=transport.poll_s,
+            callbacks_created=records.created,
+            callbacks_reused=records.reused,
+            reuse_ratio=records.reused / pooled if pooled else 0.0,
+            latency=self._callbacks.latencies.histogram(),
         )
 
     def get_batch_processor_stats(self) -> dict[str, Any]:
@@ -588,6 +614,7 @@ class AIOProducer:
             return
         if self._closing is None:
             self._life.move(State.CLOSING)
+            self._manager.close_room()
             self._closing = self._loop.create_task(self._shut_down(timeout_s))
         await asyncio.shield(self._closing)
 
@@ -609,10 +636,10 @@ class AIOProducer:
             if running:
                 await asyncio.wait(running, timeout=_left_s(deadline_s))
         finally:
-            self._timeouts.stop()
+            manager.stop()
             self._executor.stop_threads()
             await self._executor.stop_seeking()
-            stopping = asyncio.ensure_future(self._executor.transport.stop())
+            stopping = asyncio.ensure_future(self._transport.stop())
             await asyncio.wait([stopping], timeout=STOP_S_MAX)
             self._life.move(State.CLOSED)
 
@@ -624,12 +651,12 @@ class AIOProducer:
 
     def __del__(self) -> None:
         if (
-            not hasattr(self, "_timeouts")
+            not hasattr(self, "_manager")
             or self._life.state is State.CLOSED
             or not self._access.is_this_process()
         ):
             return
-        self._executor.transport.abandon()
+        self._transport.abandon()
         self._executor.stop_threads()
         warnings.warn(
             f"AIOProducer dropped without close(), {len(self)} records unsettled. Await close(), or use it "

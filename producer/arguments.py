@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -16,6 +17,16 @@ TIMESTAMP_MAX_MS = 2**63 - 1
 QUEUE_MESSAGES_DEFAULT = 100_000
 QUEUE_MESSAGES_MAX = 2**31 - 1
 TRANSACTION_TIMEOUT_DEFAULT_MS = 60_000
+MESSAGE_NAMES = frozenset(("value", "key", "partition", "headers", "timestamp", "on_delivery", "callback"))
+"""What a message of a batch may have."""
+
+
+def _integer(name: str, given: Any, what: str = "") -> int:
+    """What is a whole number by itself: an int, an IntEnum, one of numpy's."""
+    try:
+        return operator.index(given)
+    except TypeError:
+        raise TypeError(f"{name} must be an int{what}, not {type(given).__name__}.") from None
 
 
 def checked_topic(topic: Any) -> str:
@@ -24,8 +35,9 @@ def checked_topic(topic: Any) -> str:
         raise TypeError(f"topic must be a str, not {type(topic).__name__}.")
     if not topic or "\0" in topic:
         raise ValueError(f"topic {topic!r} must be a name of at least one character and without NUL.")
-    topic.encode()
-    return topic
+    plain: str = str.__str__(topic)  # of a subclass, too, what librdkafka would see of it
+    plain.encode()
+    return plain
 
 
 def checked_payload(name: str, payload: Any) -> bytes | None:
@@ -33,30 +45,26 @@ def checked_payload(name: str, payload: Any) -> bytes | None:
     if payload is None or type(payload) is bytes:
         return payload
     if isinstance(payload, str):
-        return payload.encode()
+        return str.encode(payload)
     if isinstance(payload, (bytes, bytearray, memoryview)):
-        return bytes(payload)
+        return memoryview(payload).tobytes()
     raise TypeError(f"{name} must be bytes, str or None, not {type(payload).__name__}.")
 
 
 def checked_partition(partition: Any) -> int:
     """A partition number, or -1 for the partitioner's choice."""
-    if not isinstance(partition, int):
-        raise TypeError(f"partition must be an int, not {type(partition).__name__}.")
-    if not -1 <= partition <= PARTITION_MAX:
-        raise ValueError(f"partition is {partition}; it must be -1 (any) to {PARTITION_MAX}.")
-    return partition
+    number = _integer("partition", partition)
+    if not -1 <= number <= PARTITION_MAX:
+        raise ValueError(f"partition is {number}; it must be -1 (any) to {PARTITION_MAX}.")
+    return number
 
 
 def checked_timestamp(timestamp: Any) -> int:
     """Milliseconds since the epoch, or 0 for now."""
-    if not isinstance(timestamp, int):
-        raise TypeError(
-            f"timestamp must be an int (milliseconds since the epoch), not {type(timestamp).__name__}."
-        )
-    if not 0 <= timestamp <= TIMESTAMP_MAX_MS:
-        raise ValueError(f"timestamp is {timestamp}; it must be 0 (now) to {TIMESTAMP_MAX_MS} milliseconds.")
-    return timestamp
+    number = _integer("timestamp", timestamp, " (milliseconds since the epoch)")
+    if not 0 <= number <= TIMESTAMP_MAX_MS:
+        raise ValueError(f"timestamp is {number}; it must be 0 (now) to {TIMESTAMP_MAX_MS} milliseconds.")
+    return number
 
 
 def checked_headers(headers: Any) -> list[tuple[str, bytes | None]] | None:
@@ -75,6 +83,7 @@ def checked_headers(headers: Any) -> list[tuple[str, bytes | None]] | None:
         key = pair[0].decode() if isinstance(pair[0], bytes) else pair[0]
         if not isinstance(key, str):
             raise TypeError(f"headers must have str keys, not {type(key).__name__}.")
+        key = str.__str__(key)
         if "\0" in key:
             raise ValueError(f"headers key {key!r} must not contain NUL.")
         key.encode()
@@ -82,12 +91,44 @@ def checked_headers(headers: Any) -> list[tuple[str, bytes | None]] | None:
     return checked or None
 
 
-def checked_callback(on_delivery: Any, callback: Any) -> Any:
-    """The delivery callback, given by either of its two names."""
-    chosen = on_delivery if on_delivery is not None else callback
-    if chosen is not None and not callable(chosen):
-        raise TypeError(f"on_delivery must be callable, not {type(chosen).__name__}.")
-    return chosen
+def checked_callback(on_delivery: Any) -> Any:
+    """The delivery callback, or None."""
+    if on_delivery is not None and not callable(on_delivery):
+        raise TypeError(f"on_delivery must be callable, not {type(on_delivery).__name__}.")
+    return on_delivery
+
+
+def checked_messages(messages: Any) -> Sequence[Any]:
+    """The messages of a batch, in an order of their own."""
+    if isinstance(messages, (str, bytes)) or not isinstance(messages, Sequence):
+        raise TypeError(f"messages must be a list of mappings, not {type(messages).__name__}.")
+    return messages
+
+
+def checked_message(message: Any) -> dict[Any, Any]:
+    """One message of a batch. A name that is none of those there are may be a slip of the pen."""
+    if not isinstance(message, Mapping):
+        raise TypeError(f"a message must be a mapping, not {type(message).__name__}.")
+    known = message if type(message) is dict else dict(message)
+    if not known.keys() <= MESSAGE_NAMES:
+        unknown = ", ".join(repr(name) for name in known if name not in MESSAGE_NAMES)
+        raise ValueError(f"a message may have {', '.join(sorted(MESSAGE_NAMES))}, but no {unknown}.")
+    return known
+
+
+def callback_of(message: Mapping[Any, Any], otherwise: Any) -> Any:
+    """The delivery callback of a message of a batch, given by either of its two names, or that of all."""
+    for name in ("on_delivery", "callback"):
+        if message.get(name) is not None:
+            return message[name]
+    return otherwise
+
+
+def checked_conf(conf: Any, producer_conf: Any) -> Any:
+    """The configuration, given by either of its two names."""
+    if (conf is None) == (producer_conf is None):
+        raise TypeError("conf must be given, once: librdkafka's settings as a mapping.")
+    return producer_conf if conf is None else conf
 
 
 def checked_count(name: str, count: Any) -> int:

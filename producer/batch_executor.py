@@ -1,81 +1,61 @@
 """ProducerBatchExecutor: the only way down to the transport.
 
-It hands sealed batches over in order, counts them, and runs the client's blocking calls on threads of their
-own. It decides nothing about when: the batch manager and the buffer timeout do.
+It has records handed over, and runs the client's blocking calls on threads of their own. It decides nothing about
+when: the batch manager and the buffer timeout do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from functools import partial
 from typing import Any
 
-from producer.callbacks import CallbackManager
 from producer.errors import ProducerClosedError
-from producer.message_batch import MessageBatch
 from producer.producer_id import ProducerIdSeeker
 from producer.threads import DaemonThreads, call_apart
 from producer.transport import Transport
 
+END_LINGER_S = 0.01
+"""How long librdkafka is kept from lingering by one call: its threads must notice meanwhile."""
+
 
 class ProducerBatchExecutor:
-    """Hands batches to `transport`; blocking calls go to `executor`, or to `max_workers` threads made when
-    first needed. With `gets_producer_id` the first batch has the producer's id looked for.
+    """Hands records over to `transport`; blocking calls go to `executor`, or to `max_workers` threads made when first
+    needed. With `gets_producer_id` the first hand-over has the producer's id looked for.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        callbacks: CallbackManager,
-        make_transport: Callable[[], Transport],
+        transport: Transport,
         max_workers: int,
         executor: Executor | None,
         gets_producer_id: bool,
     ) -> None:
         self._loop = loop
-        self._callbacks = callbacks
-        self.transport = make_transport()
+        self.transport = transport
         self._threads = DaemonThreads(max_workers) if executor is None else executor
         self._owns_threads = executor is None
         self._gets_producer_id = gets_producer_id
         self._id_seeker: ProducerIdSeeker | None = None
-        self.batches = 0
-        self.records = 0
-        self.queue_full = 0
+        self._end_of_linger: Future[Any] | None = None
 
-    def execute(self, batches: deque[MessageBatch]) -> int:
-        """Hand over from the left until all are taken or the queue is full; the rest stays, in order.
-
-        Returns the number of records taken.
-        """
-        records_before = self.records
-        if self._gets_producer_id and batches:
+    def hand_over(self) -> bool:
+        """Hand over what is buffered, in order, until all is taken or the queue is full; whether all is."""
+        records = self.transport.records
+        if self._gets_producer_id:
             self._gets_producer_id = False
-            self._seek_producer_id(batches[0].topic)
-        while batches:
-            batch = batches.popleft()
-            taken = self.transport.submit(batch)
-            self.batches += 1
-            self.records += taken
-            if taken < len(batch.messages):
-                self.queue_full += 1
-                batches.appendleft(batch.rest(taken))
-                break
-        return self.records - records_before
+            self._seek_producer_id(records.preview(None)[0].topic)
+        return records.hand_over()
 
-    def execute_alone(
-        self, topic: str, value: bytes, key: bytes | None, callback: asyncio.Future[Any]
-    ) -> bool:
-        """Hand over one plain record, as the transport's `submit_alone`, but for the first of all."""
-        if self._gets_producer_id or not self.transport.submit_alone(topic, value, key, callback):
-            return False
-        self.batches += 1
-        self.records += 1
-        return True
+    def end_linger(self) -> None:
+        """Have librdkafka send at once what it holds back to wait for more."""
+        if self._end_of_linger is None or self._end_of_linger.done():
+            with contextlib.suppress(RuntimeError):  # no thread at the interpreter's end: it lingers, then
+                self._end_of_linger = call_apart(partial(self._call, "flush", END_LINGER_S))
 
     def _seek_producer_id(self, topic: str) -> None:
         with contextlib.suppress(RuntimeError):  # no thread at the interpreter's end: the timer will do
@@ -102,14 +82,7 @@ class ProducerBatchExecutor:
     async def _follow(
         self, begin: Callable[[Callable[[], Any]], Future[Any]], name: str, *args: Any, **kwargs: Any
     ) -> Any:
-        self._callbacks.threads_serving += 1
-        try:
-            outcome = asyncio.wrap_future(begin(partial(self._call, name, *args, **kwargs)), loop=self._loop)
-        except BaseException:  # an executor that was shut down
-            self._callbacks.threads_serving -= 1
-            raise
-        outcome.add_done_callback(self._blocking_call_ended)
-        return await outcome
+        return await asyncio.wrap_future(begin(partial(self._call, name, *args, **kwargs)), loop=self._loop)
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """On its thread. Raises ProducerClosedError if the client has ended while the call waited for that."""
@@ -117,9 +90,6 @@ class ProducerBatchExecutor:
         if client is None:
             raise ProducerClosedError(f"The producer was closed before {name}() got a thread to run on.")
         return getattr(client, name)(*args, **kwargs)
-
-    def _blocking_call_ended(self, outcome: asyncio.Future[Any]) -> None:
-        self._callbacks.threads_serving -= 1
 
     def stop_threads(self) -> None:
         """End the threads made here once they are free; an executor that was given is left running."""

@@ -1,119 +1,89 @@
-"""ProducerBatchManager: the buffer between `produce` and the executor, with its order and its bounds.
+"""ProducerBatchManager: the way into the buffer, and its bounds.
 
-Owns a record from `produce` until the executor took it. Within a topic, records are grouped into batches
-without any two records of one partition changing places: a record joins an open group only if nothing
-buffered after that group could go to the same partition. Topics are independent.
+The buffer itself is the transport's `Records`, in call order. Here is decided how many records may enter it unasked
+(its `room`), who waits while the queue is full, and when what is in it leaves: at the end of the loop's tick, when
+a burst is full, at once where nothing else is on its way.
 
-Bound: at most `unsettled_max` records (librdkafka's own queue limit) are unsettled, in this buffer and in
-librdkafka together. Beyond it callers wait in one line, first come first served; their record enters the
-buffer at the moment their turn comes.
-
-Plain records come through the FastLane, which is opened here as far as they may enter unasked. All else goes through
-`add`.
+Bound: at most `unsettled_max` records (librdkafka's own queue limit) are unsettled, in the buffer and in librdkafka
+together. Beyond it callers wait in one line, first come first served; their record enters the buffer at the moment
+their turn comes, as it was when they called.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from confluent_kafka import KafkaError
 
-from producer.arguments import checked_topic
 from producer.batch_executor import ProducerBatchExecutor
-from producer.callbacks import CallbackManager
-from producer.fast_lane import FastLane
-from producer.message_batch import PARTITIONER, MessageBatch, Record, create_message_batch
+from producer.buffer_timeout import BufferTimeoutManager
+from producer.message_batch import MessageBatch
 
 BURST_MIN = 64
 ROOM_MIN, ROOM_MAX = 16, 256
 """Records between two looks at the clock."""
 STEP_S = 0.0005
 """How long a room's records, or one hand-over, should take: what takes longer is made smaller the next time."""
+TICK_S_MAX = 0.001
+"""How long produce() may keep the loop before it lets other tasks run."""
 
-_T = TypeVar("_T")
-
-
-@dataclass(slots=True)
-class _Group:
-    """Records of one topic that may leave partition by partition: all with a partition, or all without."""
-
-    bulk: dict[int, bool] = field(default_factory=dict)
-    records: dict[int, list[Record]] = field(default_factory=dict)
-
-    def admits(self, partition: int, bulk: bool) -> bool:
-        """Whether a record may join without overtaking, or being overtaken by, a record of its partition."""
-        if partition in self.bulk:
-            return self.bulk[partition] == bulk
-        return partition != PARTITIONER and PARTITIONER not in self.bulk
-
-    def batches(self, topic: str, size_max: int) -> Iterator[MessageBatch]:
-        for partition, records in self.records.items():
-            for start in range(0, len(records), size_max):
-                yield create_message_batch(
-                    topic, records[start : start + size_max], partition, self.bulk[partition]
-                )
+LINGER_AGAIN_S = 0.05
+"""While a flush waits, what lingers is sent again and again: it is sent only where librdkafka's threads notice in
+time.
+"""
 
 
-class Turn(Generic[_T]):
+class Turn:
     """A place in the line for room: `enter` puts the record into the buffer when its turn has come."""
 
     __slots__ = ("enter", "granted")
 
-    def __init__(self, enter: Callable[[], _T], granted: asyncio.Future[_T]) -> None:
+    def __init__(self, enter: Callable[[], Any], granted: asyncio.Future[Any]) -> None:
         self.enter = enter
         self.granted = granted
 
 
 class ProducerBatchManager:
-    """Buffers records and makes batches of them for `executor`; the two attributes are set before the first."""
+    """Lets records into the buffer, and has `executor` hand them over. On the loop's thread.
 
-    executor: ProducerBatchExecutor
-    on_left_over: Callable[[], None]
-    """Called when reports were settled and the queue is full all the same."""
+    `require_may_produce` raises unless a record may be produced; `require_may_go_on` the same for a call that began to
+    and let others run meanwhile.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        callbacks: CallbackManager,
-        lane: FastLane,
+        executor: ProducerBatchExecutor,
+        require_may_produce: Callable[[], None],
+        require_may_go_on: Callable[[], None],
         batch_size: int,
+        buffer_timeout_s: float,
         unsettled_max: int,
     ) -> None:
         self._loop = loop
-        self._callbacks = callbacks
+        self._executor = executor
+        self._records = records = executor.transport.records
+        self._require_may_produce = require_may_produce
+        self._require_may_go_on = require_may_go_on
         self._batch_size = batch_size
         self._unsettled_max = unsettled_max
-        self._topics: dict[str, list[_Group]] = {}
-        self._sealed: deque[MessageBatch] = deque()
-        self._line: deque[Turn[Any]] = deque()
+        self._timeouts = BufferTimeoutManager(loop, self.hand_over, buffer_timeout_s)
+        self._line: deque[Turn] = deque()
         self._given_up = 0
+        self._is_left_over = False
         self._burst = min(BURST_MIN, batch_size)
-        self._granted = 0
-        self._handed_over = 0
         self._room_max = ROOM_MAX
         self._room_opened_s: float | None = None
-        self._lane = lane
-        lane.open_list = self._open_list
-
-    # Counts
-
-    @property
-    def accepted(self) -> int:
-        """Records that ever entered the buffer."""
-        return self._granted - self._lane.room
-
-    def unsettled(self) -> int:
-        """Records in the buffer and in librdkafka that have no outcome yet."""
-        return self._granted - self._lane.room - self._callbacks.settled
-
-    def buffered(self) -> int:
-        """Records that the transport has not taken."""
-        return self._granted - self._lane.room - self._handed_over
+        self._flushes: set[tuple[int, asyncio.Future[None]]] = set()
+        self._watchers: list[tuple[int, asyncio.Future[None]]] = []
+        records.on_first = self._timeouts.mark_activity
+        records.on_alone = self.hand_over
 
     @property
     def waiting(self) -> int:
@@ -121,58 +91,57 @@ class ProducerBatchManager:
         # Of a copy, made at once: a metrics library may ask from a thread of its own.
         return sum(not turn.granted.done() for turn in tuple(self._line))
 
-    def is_idle(self) -> bool:
-        """Whether no record is on its way or in line, so that the next one need not wait for the end of the tick."""
-        return self._granted - self._lane.room == self._callbacks.settled and not self._line
+    # Entering the buffer where there is no room to enter unasked
 
-    # Entering the buffer
+    async def enter(self, *given: Any) -> asyncio.Future[Any]:
+        """Let a record in, given as to `Records.accept`; waits in line while the queue is full."""
+        self._require_may_produce()
+        if not self._open_room():
+            made = self._records.make(*given)
+            waited: asyncio.Future[Any] = await self._stand_in_line(partial(self._records.enter, made))
+            return waited
+        future = self._records.accept(*given)
+        assert future is not None, "there is room"
+        if self._timeouts.elapsed_s() > TICK_S_MAX:
+            await asyncio.sleep(0)
+        return future
 
-    def has_space(self) -> bool:
-        """Whether a record may enter now without overtaking anybody in the line."""
-        return self.unsettled() < self._unsettled_max and not self._sealed and not self._line
+    def enter_nowait(self, *given: Any) -> asyncio.Future[Any]:
+        """As `enter`, but BufferError instead of waiting."""
+        self._require_may_produce()
+        made = self._records.make(*given)
+        if not self._open_room():
+            raise BufferError(
+                "The producer's queue is full. Await produce(), or try again when reports have come."
+            )
+        future: asyncio.Future[Any] = self._records.enter(made)
+        return future
 
-    def add(self, topic: str, partition: int, record: Record, bulk: bool) -> None:
-        """Buffer a record. The caller has seen `has_space`, or has been given its turn."""
-        groups = self._topics.get(topic)
-        if groups is None:
-            groups = self._topics[topic] = []
-        if not groups or not groups[-1].admits(partition, bulk):
-            groups.append(_Group())
-            self._lane.lists.pop(topic, None)
-        group = groups[-1]
-        records = group.records.get(partition)
-        if records is None:
-            group.bulk[partition] = bulk
-            records = group.records[partition] = []
-            if bulk and partition == PARTITIONER:
-                self._lane.lists[topic] = records
-        records.append(record)
-        self._granted += 1
+    async def enter_batch(self, made: list[Any]) -> None:
+        """Let in the records of a batch, in order, as there is room."""
+        index = 0
+        while True:
+            if self._open_room():
+                index = self._records.enter_many(made, index)
+            elif index < len(made):
+                await self._stand_in_line(partial(self._records.enter, made[index]))
+                index += 1
+            if index == len(made):
+                return
+            if self._timeouts.elapsed_s() > TICK_S_MAX:
+                await asyncio.sleep(0)
+            self._require_may_go_on()
 
-    def _open_list(self, topic: str) -> list[Record] | None:
-        """As `lists[topic]` of the lane, for a topic that has nothing buffered yet; None where `add` must decide.
-
-        Raises TypeError or ValueError for a topic that cannot be sent to.
-        """
-        if topic in self._topics:
-            return None
-        records: list[Record] = []
-        self._topics[checked_topic(topic)] = [_Group({PARTITIONER: True}, {PARTITIONER: records})]
-        self._lane.lists[topic] = records
-        return records
-
-    def burst_is_full(self) -> bool:
-        """Whether too much is buffered to wait for the end of the tick. Grows the burst if so."""
-        if self.buffered() < self._burst:
+    def _open_room(self) -> bool:
+        """Let records enter unasked up to the next look at the clock, the burst or the queue limit; whether any may."""
+        records = self._records
+        if records.room > 0:
+            return True
+        if records.buffered() >= self._burst:
+            self._burst = min(self._burst * 2, self._batch_size)
+            self._hand_over_timed()
+        if not self._has_space():
             return False
-        self._burst = min(self._burst * 2, self._batch_size)
-        return True
-
-    def open_room(self) -> None:
-        """Let the fast lane append up to the next look at the clock, the burst or the queue limit."""
-        if self._sealed or self._line or self._callbacks.marks:
-            self.close_room()
-            return
         now_s = time.monotonic()
         if self._room_opened_s is not None:
             took_s = now_s - self._room_opened_s
@@ -181,22 +150,25 @@ class ProducerBatchManager:
             elif took_s < STEP_S / 4:
                 self._room_max = min(self._room_max * 2, ROOM_MAX)
         self._room_opened_s = now_s
-        room = min(self._room_max, self._burst - self.buffered(), self._unsettled_max - self.unsettled())
-        self._granted += max(room, 0) - self._lane.room
-        self._lane.room = max(room, 0)
+        room_in_burst = max(self._burst - records.buffered(), 1)
+        records.room = min(self._room_max, room_in_burst, self._unsettled_max - records.unsettled())
+        return True
+
+    def _has_space(self) -> bool:
+        """Whether a record may enter now without overtaking anybody in the line."""
+        return self._records.unsettled() < self._unsettled_max and not self._is_left_over and not self._line
 
     def close_room(self) -> None:
-        """Send the next record through `add`."""
-        self._granted -= self._lane.room
-        self._lane.room = 0
+        """Have the next record ask."""
+        self._records.room = 0
         self._room_opened_s = None
 
-    async def stand_in_line(self, enter: Callable[[], _T]) -> _T:
+    async def _stand_in_line(self, enter: Callable[[], Any]) -> Any:
         """Wait for room; returns what `enter` returned.
 
         If cancelled or closed: nothing was buffered, unless the turn had come.
         """
-        turn: Turn[_T] = Turn(enter, self._loop.create_future())
+        turn = Turn(enter, self._loop.create_future())
         self._line.append(turn)
         try:
             return await turn.granted
@@ -214,70 +186,6 @@ class ProducerBatchManager:
             self._line = deque(turn for turn in self._line if not turn.granted.done())
             self._given_up = 0
 
-    # Leaving it
-
-    def flush_buffer(self) -> bool:
-        """Hand everything buffered to the executor; whether it took all."""
-        self.close_room()
-        if self._topics:
-            buffered = self.buffered()
-            self._sealed.extend(self._batches(None))
-            self._topics.clear()
-            self._lane.lists.clear()
-            if buffered * 4 < self._burst:
-                self._burst = max(self._burst // 2, min(BURST_MIN, self._batch_size))
-        if self._sealed:
-            began_s = time.monotonic()
-            self._handed_over += self.executor.execute(self._sealed)
-            if time.monotonic() - began_s > 2 * STEP_S:
-                self._burst = max(self._burst // 2, min(BURST_MIN, self._batch_size))
-        return not self._sealed
-
-    def hand_over(self) -> bool:
-        """Hand over what is buffered and see to it that reports are heard of; whether all was taken."""
-        taken = self.flush_buffer()
-        self.executor.transport.expect_reports()
-        return taken
-
-    def hand_over_alone(self, topic: str, partition: int, record: Record, bulk: bool) -> bool:
-        """Hand over a record that nothing is ahead of (`is_idle`); whether it was taken."""
-        self._granted += 1
-        self._sealed.append(create_message_batch(topic, (record,), partition, bulk))
-        self._handed_over += self.executor.execute(self._sealed)
-        self.executor.transport.expect_reports()
-        return not self._sealed
-
-    def hand_over_plain(
-        self, topic: str, value: bytes, key: bytes | None, callback: asyncio.Future[Any]
-    ) -> bool:
-        """As `hand_over_alone`, with nothing made of the record; False if it must be tried again that way."""
-        if not self.executor.execute_alone(topic, value, key, callback):
-            return False
-        self._granted += 1
-        self._handed_over += 1
-        self.executor.transport.expect_reports()
-        return True
-
-    def make_progress(self) -> None:
-        """Reports were settled: retry what a full queue left over, admit the line, wake the flushes."""
-        if self._sealed:
-            self.flush_buffer()
-        admitted = False
-        while self._line and not self._sealed and self.unsettled() < self._unsettled_max:
-            turn = self._line.popleft()
-            if turn.granted.done():
-                self._given_up -= 1
-            else:
-                turn.granted.set_result(turn.enter())
-                admitted = True
-                if self.buffered() >= self._batch_size:
-                    self.flush_buffer()
-        if admitted:
-            self.flush_buffer()
-        if self._sealed:
-            self.on_left_over()
-        self._callbacks.wake_waiters(self.unsettled())
-
     def refuse_line(self, reason: Exception) -> None:
         """End everybody's wait for room with an error."""
         while self._line:
@@ -285,25 +193,97 @@ class ProducerBatchManager:
             if not granted.done():
                 granted.set_exception(reason)
 
+    # Leaving it
+
+    def hand_over(self) -> bool:
+        """Hand over what is buffered and see to it that reports are heard of; whether all was taken."""
+        taken = self._hand_over_timed()
+        self._executor.transport.expect_reports()
+        return taken
+
+    def _hand_over_timed(self) -> bool:
+        self.close_room()
+        buffered = self._records.buffered()
+        if buffered:
+            began_s = time.monotonic()
+            self._is_left_over = not self._executor.hand_over()
+            took_s = time.monotonic() - began_s
+            if buffered * 4 < self._burst or took_s > 2 * STEP_S:
+                self._burst = max(self._burst // 2, min(BURST_MIN, self._batch_size))
+            if self._is_left_over:
+                self._timeouts.try_again()
+        return not self._is_left_over
+
     def drop_buffer(self, error: KafkaError) -> None:
         """Fail every record that the transport has not taken."""
         self.close_room()
-        dropped = [*self._sealed, *self._batches(None)]
-        self._sealed.clear()
-        self._topics.clear()
-        self._lane.lists.clear()
-        for batch in dropped:
-            self._handed_over += len(batch)
-            for record in batch.messages:
-                self._callbacks.refuse(batch, record, error)
+        self._records.drop(error)
+        self._is_left_over = False
+
+    def stop(self) -> None:
+        """Hand over nothing any more."""
+        self._timeouts.stop()
 
     def preview(self, target_topic: str | None) -> list[MessageBatch]:
         """The batches that a hand-over now would make."""
-        sealed = [batch for batch in self._sealed if target_topic in (None, batch.topic)]
-        return [*sealed, *self._batches(target_topic)]
+        return self._records.preview(target_topic)
 
-    def _batches(self, target_topic: str | None) -> Iterator[MessageBatch]:
-        for topic, groups in self._topics.items():
-            if target_topic in (None, topic):
-                for group in groups:
-                    yield from group.batches(topic, self._batch_size)
+    # Reports
+
+    def make_progress(self) -> None:
+        """Reports were settled: retry what a full queue left over, admit the line, wake who waits for reports."""
+        if self._is_left_over:
+            self._hand_over_timed()
+        self._admit_line()
+        self._wake_waiters()
+
+    def _admit_line(self) -> None:
+        records = self._records
+        admitted = False
+        while self._line and not self._is_left_over and records.unsettled() < self._unsettled_max:
+            turn = self._line.popleft()
+            if turn.granted.done():
+                self._given_up -= 1
+                continue
+            try:
+                turn.granted.set_result(turn.enter())
+            except Exception as raised:  # noqa: BLE001 (its caller's to know)
+                turn.granted.set_exception(raised)
+            admitted = True
+            if records.buffered() >= self._batch_size:
+                self._hand_over_timed()
+        if admitted:
+            self._hand_over_timed()
+
+    def _wake_waiters(self) -> None:
+        settled = self._records.settled
+        if self._watchers:
+            for before, watcher in self._watchers:
+                if settled > before and not watcher.done():
+                    watcher.set_result(None)
+            self._watchers = [entry for entry in self._watchers if not entry[1].done()]
+        if self._flushes:
+            oldest = self._records.oldest_epoch()
+            for epoch, done in self._flushes:
+                if epoch <= oldest and not done.done():
+                    done.set_result(None)
+
+    def next_settlement(self) -> asyncio.Future[None]:
+        """A future that is done when more records are settled than now."""
+        watcher: asyncio.Future[None] = self._loop.create_future()
+        self._watchers.append((self._records.settled, watcher))
+        return watcher
+
+    async def wait_for_older(self, timeout_s: float | None) -> None:
+        """Wait until every record that is there now is settled, or the time is up. What lingers is sent now."""
+        done: asyncio.Future[None] = self._loop.create_future()
+        flush = (self._records.new_epoch(), done)
+        self._flushes.add(flush)
+        until_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        try:
+            while not done.done() and (left_s := until_s - time.monotonic()) > 0:
+                self._executor.end_linger()
+                await asyncio.wait([done], timeout=min(left_s, LINGER_AGAIN_S))
+                self._executor.transport.serve()  # a signal's exception may have cost the loop a call of ours
+        finally:
+            self._flushes.discard(flush)

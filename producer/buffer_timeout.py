@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 
 class BufferTimeoutManager:
-    """Calls `hand_over` at the end of a tick, and every `buffer_timeout_s` while that returns False."""
+    """Calls `hand_over` at the end of a tick in which there was activity, and `buffer_timeout_s` after `try_again`."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, hand_over: Callable[[], bool], buffer_timeout_s: float
+        self, loop: asyncio.AbstractEventLoop, hand_over: Callable[[], object], buffer_timeout_s: float
     ) -> None:
         self._loop = loop
         self._hand_over = hand_over
@@ -44,17 +44,13 @@ class BufferTimeoutManager:
 
     def _end_of_tick(self) -> None:
         self._scheduled = None
-        self._attempt()
+        self._hand_over()
 
     def _timed_out(self) -> None:
         self._retry = None
-        self._attempt()
-
-    def _attempt(self) -> None:
-        if not self._hand_over():
-            self.try_again()
+        self._hand_over()
 
     def try_again(self) -> None:
-        """Something was left over, at a hand-over of whoever's."""
+        """Something was left over."""
         if self._retry is None and self._buffer_timeout_s:
             self._retry = self._loop.call_later(self._buffer_timeout_s, self._timed_out)

@@ -19,6 +19,7 @@ from typing import Any
 from confluent_kafka import KafkaError
 
 from producer.callbacks import OnDelivery
+from producer.user_calls import UserCalls
 
 PLUGINS = "plugin.library.paths"
 FIRST = ("debug", PLUGINS)
@@ -39,39 +40,21 @@ class ClientConf:
 
 
 class LoopCalls:
-    """Runs callbacks on the loop, from any thread; keeps the async ones alive until they end."""
+    """Runs callbacks on the loop, from any thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._tasks: set[asyncio.Future[Any]] = set()
+        self._calls = UserCalls(loop)
 
     def wrap(self, name: str, callback: Callable[..., Any]) -> Callable[..., None]:
         """A callable for any thread that runs `callback` on the loop."""
+        run = partial(self._calls.call, lambda: {"message": f"{name} of the producer raised"}, callback)
 
         def call(*args: Any) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
-                self._loop.call_soon_threadsafe(partial(self._run, name, callback, args))
+                self._loop.call_soon_threadsafe(run, *args)
 
         return call
-
-    def _run(self, name: str, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        try:
-            outcome = callback(*args)
-        except Exception as raised:  # noqa: BLE001 (user code: reported, and harms nothing else)
-            self._report_raised(name, raised)
-            return
-        if inspect.isawaitable(outcome):
-            task = asyncio.ensure_future(outcome, loop=self._loop)
-            self._tasks.add(task)
-            task.add_done_callback(partial(self._finished, name))
-
-    def _finished(self, name: str, task: asyncio.Future[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (raised := task.exception()) is not None:
-            self._report_raised(name, raised)
-
-    def _report_raised(self, name: str, raised: BaseException) -> None:
-        self._loop.call_exception_handler({"message": f"{name} of the producer raised", "exception": raised})
 
 
 class LoopLogger:
@@ -118,6 +101,12 @@ def _flat(conf: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(topics, Mapping | None):
         raise TypeError(f"default.topic.config must be a mapping of settings, not {type(topics).__name__}.")
     copied.update(topics or {})
+    for name, value in copied.items():
+        if isinstance(value, (list, tuple, set, frozenset, Mapping, bytes, bytearray)):
+            raise TypeError(
+                f"{name} must be a str or a number, not {type(value).__name__}. librdkafka takes several values as "
+                "one str, with commas between them."
+            )
     for name in FIRST:  # whose None confluent-kafka takes for a word
         if name in copied and copied[name] is None:
             del copied[name]

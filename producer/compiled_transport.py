@@ -18,42 +18,31 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, SupportsFloat
 
-from producer._librdkafka import Client
-from producer._librdkafka import FastLane as CompiledFastLane
+from producer._librdkafka import Client, Records
 from producer.binding import native_settings, oauth_cb_for
 from producer.callbacks import SERVE_BUDGET_S, CallbackManager
 from producer.client_conf import ClientConf
-from producer.message_batch import MessageBatch, Record
+from producer.forks import keep_from_children
 from producer.threads import call_apart
-
-__all__ = ["CompiledFastLane", "CompiledTransport"]
 
 
 class CompiledTransport:
-    """Transport on librdkafka's public C interface. Made on the loop's thread.
-
-    `unsettled` counts the records that have no outcome yet; `on_progress` is called on the loop after every
-    serving.
-    """
+    """Transport on librdkafka's public C interface. Made on the loop's thread."""
 
     name = "compiled"
+    on_progress: Callable[[], None]
 
     def __init__(
         self,
         prepared: ClientConf,
         loop: asyncio.AbstractEventLoop,
         callbacks: CallbackManager,
-        unsettled: Callable[[], int],
-        on_progress: Callable[[], None],
+        batch_size: int,
     ) -> None:
         conf = prepared.conf
         self._loop = loop
-        self._callbacks = callbacks
-        self._unsettled = unsettled
-        self._on_progress = on_progress
         self._oauth_cb = oauth_cb_for(conf)
         self._token_tasks: set[asyncio.Task[None]] = set()
         self.polls = 0
@@ -73,26 +62,14 @@ class CompiledTransport:
                 self._token_wanted if self._oauth_cb is not None else None,
                 conf.get("logger"),
             )
+            self.records = Records(self._client, loop, callbacks, batch_size, prepared.on_delivery)
+            self.records.on_refused = self._serve_soon  # no report will come to make the loop look
             loop.add_reader(self._wake.read_fd, self._woken)
         except BaseException:
             self._wake.close()
             raise
+        keep_from_children(self)
         self._serve_soon()  # events that came before librdkafka knew of the descriptor wake nobody
-
-    # Hand-over
-
-    def submit(self, batch: MessageBatch) -> int:
-        refuse = partial(self._refuse, batch)
-        return self._client.submit(batch.topic, batch.partition, batch.messages, batch.bulk, refuse)
-
-    def submit_alone(
-        self, topic: str, value: bytes, key: bytes | None, callback: asyncio.Future[Any]
-    ) -> bool:
-        return self._client.submit_alone(topic, value, key, callback)
-
-    def _refuse(self, batch: MessageBatch, record: Record, error: Any) -> None:
-        self._callbacks.refuse(batch, record, error)
-        self._serve_soon()  # no report will come to make the loop look
 
     # Reports, on the loop
 
@@ -109,26 +86,21 @@ class CompiledTransport:
             self._next_serve = None
         if self._stopping:
             return
-        callbacks = self._callbacks
         more = True
         try:
-            until_s = callbacks.serve_within(SERVE_BUDGET_S)
-            try:
-                more = self._drain()
-            finally:
-                callbacks.serve_without_limit()
-            more = callbacks.run_due(until_s) or more
-            self._on_progress()
+            is_more = self._drain()
+            self.on_progress()
+            more = is_more
         finally:
             if more:
                 self._serve_soon()
-            elif self._abandoned and not self._unsettled():
-                self._begin_stop()
+        if self._abandoned and not self.records.unsettled():
+            self._begin_stop()
 
     def _drain(self) -> bool:
         began_s = time.perf_counter()
         try:
-            return self._client.drain(self._callbacks)
+            return self.records.drain(SERVE_BUDGET_S)
         finally:
             self.polls += 1
             self.poll_s += time.perf_counter() - began_s
@@ -148,8 +120,11 @@ class CompiledTransport:
         try:
             token = _checked_token(await self._ask_for_token(config))
             self._client.set_token(*token)
-        except Exception as raised:  # noqa: BLE001 (user code: librdkafka and the loop are told)
-            self._client.set_token_failure(f"oauth_cb raised {type(raised).__name__}: {raised}")
+        except BaseException as raised:  # whatever ends it: librdkafka asks again only if it is told
+            if (client := self.client()) is not None:
+                client.set_token_failure(f"oauth_cb raised {type(raised).__name__}: {raised}")
+            if not isinstance(raised, Exception) or client is None:
+                raise
             self._loop.call_exception_handler(
                 {"message": "oauth_cb of the producer raised", "exception": raised}
             )
@@ -188,6 +163,7 @@ class CompiledTransport:
         for task in self._token_tasks:
             task.cancel()
         self._client.keep_silent()
+        self.records.release()
         if not self._loop.is_closed():
             self._loop.remove_reader(self._wake.read_fd)
         self._wake.close()

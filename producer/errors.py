@@ -6,7 +6,17 @@ clients do.
 
 from __future__ import annotations
 
+import copyreg
+
 from confluent_kafka import KafkaError, KafkaException
+
+
+def _kafka_exception(*args: object) -> KafkaException:
+    return KafkaException(*args)
+
+
+# It says that it is of a module which can't be imported. Process pools and task queues send errors as pickles.
+copyreg.pickle(KafkaException, lambda raised: (_kafka_exception, raised.args))
 
 
 class ProducerClosedError(RuntimeError):
@@ -71,3 +81,18 @@ def transaction_error(cause: KafkaException) -> KafkaException:
     if error.retriable():
         return RetriableTransactionError(error)
     return cause
+
+
+def never_fits() -> KafkaError:
+    """Of a record that finds librdkafka's queue full while nothing else is in it."""
+    return KafkaError(
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        "The record is larger than the whole queue. Raise queue.buffering.max.kbytes, or send less at once.",
+    )
+
+
+def state_refusal() -> KafkaError:
+    """Of a record that librdkafka refuses for the state of the transaction, with a code that explains nothing."""
+    return KafkaError(
+        KafkaError._STATE, "Not sent: an earlier record of the transaction failed, or it had ended."
+    )

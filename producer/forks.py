@@ -1,7 +1,7 @@
-"""Keeps a forked child from destroying the parent's client.
+"""Keeps a forked child from using and from destroying the parent's client.
 
 The client's threads do not exist in the child, and librdkafka would wait for them for ever. So the child
-never lets go of the client: its memory is the price of a fork.
+never lets go of the client: its memory is the price of a fork. And no record may enter there unasked.
 """
 
 from __future__ import annotations
@@ -12,8 +12,17 @@ from typing import Protocol
 from weakref import WeakSet
 
 
+class HasRoom(Protocol):
+    """Lets so many records in unasked."""
+
+    room: int
+
+
 class ClientOwner(Protocol):
-    """Owns a client until it ends."""
+    """Owns a client until it ends, and the way into it."""
+
+    @property
+    def records(self) -> HasRoom: ...
 
     def client(self) -> object | None:
         """The client, or None once it has ended."""
@@ -34,6 +43,8 @@ def _hold() -> None:
 
 
 def _leak() -> None:
+    for owner in _owners:
+        owner.records.room = 0
     for client in _held:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
     _held.clear()

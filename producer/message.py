@@ -10,7 +10,7 @@ from typing import Protocol
 
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE, KafkaError
 
-from producer.message_batch import MessageBatch, Record
+from producer.message_batch import Record
 
 
 class Message(Protocol):
@@ -56,18 +56,19 @@ class UnsentMessage:
     confluent-kafka's own cannot be made by everyone before 2.13.
     """
 
-    __slots__ = ("_batch", "_error", "_record")
+    __slots__ = ("_error", "_partition", "_record", "_topic")
 
-    def __init__(self, batch: MessageBatch, record: Record, error: KafkaError) -> None:
-        self._batch = batch
+    def __init__(self, topic: str, partition: int, record: Record, error: KafkaError) -> None:
+        self._topic = topic
+        self._partition = partition
         self._record = record
         self._error = error
 
     def topic(self) -> str:
-        return self._batch.topic
+        return self._topic
 
     def partition(self) -> int:
-        return self._batch.partition
+        return self._partition
 
     def offset(self) -> None:
         return None

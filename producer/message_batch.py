@@ -1,9 +1,7 @@
 """MessageBatch: the records of one hand-over, sealed.
 
 A record is the mapping that confluent's `produce_batch` reads: "value", "key" and "callback" always,
-"headers" and "timestamp" where given. It belongs to the batch manager until it is in a batch, to the
-transport once it was taken, and to its callback from then on. A batch never changes; what a full queue left
-over becomes a batch of its own (`rest`).
+"headers" and "timestamp" where given. A batch never changes; what a full queue left over becomes a batch of its own.
 """
 
 from __future__ import annotations
@@ -48,10 +46,6 @@ class MessageBatch:
         """One line for logs."""
         where = self.topic if self.partition == PARTITIONER else f"{self.topic}[{self.partition}]"
         return f"MessageBatch({where}, {len(self.messages)} records, {'bulk' if self.bulk else 'one by one'})"
-
-    def rest(self, taken: int) -> MessageBatch:
-        """The batch without its first `taken` records."""
-        return MessageBatch(self.topic, self.partition, self.messages[taken:], self.bulk)
 
 
 def create_message_batch(

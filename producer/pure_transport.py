@@ -19,15 +19,18 @@ import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import confluent_kafka.admin  # noqa: F401 (list_topics() imports it: a daemon thread that ends in an import hangs the exit)
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from producer.callbacks import SERVE_BUDGET_S, CallbackManager, StopServing
+from producer.callbacks import SERVE_BUDGET_S, CallbackManager
 from producer.client_conf import ClientConf, answering
 from producer.forks import keep_from_children
-from producer.message_batch import MessageBatch, Record
+from producer.pure_records import STOP, PureRecords, StopServing, forget_trace
+
+if TYPE_CHECKING:
+    from producer.transport import Records
 
 POLL_INTERVAL_S = 0.001
 """Between two looks of the loop while many records are in flight."""
@@ -43,43 +46,34 @@ IDLE_LOOK_S = 5.0
 """How often, with nothing in flight, events that nobody asked for are served, so that they cannot pile up."""
 EVENTS_WAIT_S = 0.05
 """With nothing in flight and callbacks for events configured: after so long the thread waits for events."""
-_STOP = StopServing()
-"""One for all, since confluent-kafka never gives back its reference to what a callback raised (2.16)."""
 
 
 class PureTransport:
-    """Transport on `confluent_kafka.Producer`. Made on the loop's thread.
-
-    `unsettled` counts the records that have no outcome yet; `on_progress` is called on the loop after every
-    serving.
-    """
+    """Transport on `confluent_kafka.Producer`. Made on the loop's thread."""
 
     name = "pure"
+    on_progress: Callable[[], None]
 
     def __init__(
         self,
         prepared: ClientConf,
         loop: asyncio.AbstractEventLoop,
         callbacks: CallbackManager,
-        unsettled: Callable[[], int],
-        on_progress: Callable[[], None],
+        batch_size: int,
     ) -> None:
         self._loop = loop
-        self._callbacks = callbacks
-        self._unsettled = unsettled
-        self._on_progress = on_progress
         self._serves_events = prepared.serves_events
         conf = dict(prepared.conf)
         if "oauth_cb" in conf:
             conf["oauth_cb"] = answering(conf["oauth_cb"])
-        callbacks.on_caught = self._caught
-        callbacks.stop = _STOP
         self._error_cb: Callable[[KafkaError], None] = conf["error_cb"]
         """Told of fatal errors by hand: poll() raises those instead of calling it."""
         self._producer = Producer(conf)
+        records = PureRecords(self._producer, loop, callbacks, batch_size, prepared.on_delivery)
+        records.on_refused = self._serve_soon  # no report will come to make the loop look
+        records.on_caught = self._caught
+        self.records: Records = records
         keep_from_children(self)
-        self._produce = self._producer.produce
-        self._produce_batch = getattr(self._producer, "produce_batch", None)  # from 2.12 on
         self._poll = self._producer.poll
         self.polls = 0
         self.poll_s = 0.0
@@ -89,118 +83,57 @@ class PureTransport:
         self._thread_waits = False
         self._stopping = False
         self._abandoned = False
+        self._is_told = False
+        """Whether the loop will serve what a thread of somebody else's caught."""
         self._stopped: asyncio.Future[None] = loop.create_future()
         self._baton: SimpleQueue[None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run_thread, name="producer-reports", daemon=True)
         self._thread.start()
         self._plan_next(more=False, settled_some=False)
 
-    # Hand-over
-
-    def submit(self, batch: MessageBatch) -> int:
-        if batch.bulk and len(batch.messages) > 1 and self._produce_batch is not None:
-            return self._submit_bulk(batch, self._produce_batch)
-        return self._submit_singly(batch)
-
-    def submit_alone(self, topic: str, value: bytes, key: bytes | None, callback: Any) -> bool:
-        try:
-            self._produce(topic, value, key, on_delivery=callback)
-        except Exception:  # noqa: BLE001 (nothing was taken; handed over by `submit` it gets its error or its way)
-            return False
-        return True
-
-    def _submit_bulk(self, batch: MessageBatch, produce_batch: Callable[..., int]) -> int:
-        messages = list(batch.messages)
-        try:
-            accepted = produce_batch(batch.topic, messages, batch.partition)
-        except Exception:  # noqa: BLE001 (the call took nothing; one by one, each record gets its own error or its way)
-            return self._submit_singly(batch)
-        if accepted == len(messages):
-            return accepted
-        taken = len(messages)
-        for index, message in enumerate(messages):
-            error = message.pop("_error", None)
-            if error is None:
-                continue
-            if error.code() != KafkaError._QUEUE_FULL:
-                self._refuse(batch, message, error)
-            elif taken > index:
-                taken = index  # librdkafka takes nothing after the first that found the queue full
-        return taken
-
-    def _submit_singly(self, batch: MessageBatch) -> int:
-        for index, message in enumerate(batch.messages):
-            try:
-                self._produce(
-                    batch.topic,
-                    message["value"],
-                    message["key"],
-                    batch.partition,
-                    on_delivery=message["callback"],
-                    timestamp=message.get("timestamp", 0),
-                    headers=message.get("headers"),
-                )
-            except BufferError:
-                return index
-            except KafkaException as refused:
-                self._refuse(batch, message, refused.args[0])
-            except Exception as refused:  # noqa: BLE001 (whatever it is, it is this record's outcome and no other's)
-                error = KafkaError(KafkaError._INVALID_ARG, f"{type(refused).__name__}: {refused}")
-                self._refuse(batch, message, error)
-        return len(batch.messages)
-
-    def _refuse(self, batch: MessageBatch, message: Record, error: KafkaError) -> None:
-        self._callbacks.refuse(batch, message, error)
-        self._plan_look(self._loop.call_soon(self.serve))  # no report will come to make the loop look
-
     # Reports, on the loop
 
     def expect_reports(self) -> None:
-        if self._unsettled() > IN_FLIGHT_FEW:
+        if self.records.unsettled() > IN_FLIGHT_FEW:
             self.serve()
         elif not self._thread_waits and self._next_look is None:
             self._let_thread_wait()
 
     def serve(self) -> None:
+        self._is_told = False
         self._plan_look(None)
         if self._stopping:
             return
-        callbacks = self._callbacks
-        settled_before = callbacks.settled
-        more = False
+        records = self.records
+        settled_before = records.settled
+        more = True
         try:
-            caught = callbacks.settle_caught()
-            until_s = callbacks.serve_within(SERVE_BUDGET_S)
-            try:
-                if self._unsettled() or not caught:
-                    self._poll_here()
-            except StopServing as stop:
-                _forget_trace(stop)
-                more = True
-            except KafkaException as fatal:
-                self._error_cb(fatal.args[0])
-                more = True
-            finally:
-                callbacks.serve_without_limit()
-            more = callbacks.run_due(until_s) or more
-            self._on_progress()
+            is_more = self._drain()
+            self.on_progress()
+            more = is_more
         finally:
-            self._plan_next(more, callbacks.settled > settled_before)
+            self._plan_next(more, records.settled > settled_before)
 
-    def _poll_here(self) -> None:
+    def _drain(self) -> bool:
         began_s = time.perf_counter()
         try:
-            self._poll(0)
+            return self.records.drain(SERVE_BUDGET_S)
+        except KafkaException as fatal:
+            self._error_cb(fatal.args[0])
+            return True
         finally:
             self.polls += 1
             self.poll_s += time.perf_counter() - began_s
+
+    def _serve_soon(self) -> None:
+        self._plan_look(self._loop.call_soon(self.serve))
 
     def _plan_next(self, more: bool, settled_some: bool) -> None:
         """Decide who notices the next report: the loop's next tick, a look in a moment, or the thread."""
         if self._stopping or self._next_look is not None:
             return
         self._empty_looks = 0 if settled_some or more else self._empty_looks + 1
-        unsettled = self._unsettled()
+        unsettled = self.records.unsettled()
         if more:
             self._plan_look(self._loop.call_soon(self.serve))
         elif unsettled > IN_FLIGHT_FEW and self._empty_looks < EMPTY_LOOKS_MAX:
@@ -216,7 +149,7 @@ class PureTransport:
 
     def _look_when_idle(self) -> None:
         self._idle_look = None
-        if self._stopping or self._unsettled():
+        if self._stopping or self.records.unsettled():
             return
         if not self._serves_events:
             self.serve()
@@ -233,19 +166,19 @@ class PureTransport:
     def _let_thread_wait(self) -> None:
         self._empty_looks = 0
         self._thread_waits = True
-        self._callbacks.threads_serving += 1
         self._baton.put(None)
 
     def _thread_returned(self) -> None:
         self._thread_waits = False
-        self._callbacks.threads_serving -= 1
         self.serve()
 
     def _caught(self) -> None:
         if threading.get_ident() != self._thread.ident:
-            self._tell_loop(self.serve)
-        elif self._unsettled() > 1:
-            raise self._callbacks.stop
+            if not self._is_told:
+                self._is_told = True
+                self._tell_loop(self.serve)
+        elif self.records.unsettled() > 1:
+            raise STOP
 
     def _tell_loop(self, call: Callable[..., None], *args: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
@@ -264,7 +197,7 @@ class PureTransport:
         """Wait until one of several outstanding reports was caught, or there is nothing left to wait for."""
         served = 0
         try:
-            while served or self._unsettled() or self._serves_events:
+            while served or self.records.unsettled() or self._serves_events:
                 if self._stopping or self._loop.is_closed():
                     return
                 try:
@@ -276,7 +209,7 @@ class PureTransport:
                     # Only now: until its report has returned, a record takes its room in the queue.
                     self._tell_loop(self.serve)
         except StopServing as stop:
-            _forget_trace(stop)
+            forget_trace(stop)
 
     # Blocking calls and the end
 
@@ -300,7 +233,8 @@ class PureTransport:
 
     def _release_client(self) -> None:
         """Drop the last references to the client: librdkafka's own threads end here, off the loop."""
-        del self._produce, self._produce_batch, self._poll, self._producer
+        self.records.release()
+        del self._poll, self._producer
 
     def _note_stopped(self) -> None:
         self._plan_look(None)
@@ -308,8 +242,3 @@ class PureTransport:
             self._idle_look.cancel()
         if not self._stopped.done():
             self._stopped.set_result(None)
-
-
-def _forget_trace(stop: StopServing) -> None:
-    """Else what its trace can see would never go."""
-    stop.with_traceback(None)

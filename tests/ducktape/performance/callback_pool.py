@@ -1,11 +1,10 @@
-"""Does pooling callbacks pay? Pooled ones against plain objects made for each record, in one process, in turn.
+"""Does pooling callbacks pay? The pure transport's records with their pool against the same without, in turn.
 
     python tests/ducktape/performance/callback_pool.py [--rounds N]
 
-For each number of records in flight: nanoseconds a record for making its callback and taking its report, by the
-producer's CallbackManager and its pools, and by the simplest callback that does the same without one. No broker: a
-report is a call, as librdkafka's is. The garbage collector runs as it does for a user, since sparing it is what a
-pool is for.
+For each number of records in flight: nanoseconds a record from its entry to the end of its on_delivery, or of its
+place in a batch's report. No broker: a report is a call, as librdkafka's is. The garbage collector runs as it does
+for a user, since sparing it is what a pool is for.
 """
 
 from __future__ import annotations
@@ -17,36 +16,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import KafkaError, Message, Producer
 
-from producer.callbacks import BatchReport, CallbackManager, OnDelivery
+from producer.callbacks import BatchReport, CallbackManager
+from producer.pure_records import Made, PureRecords
 
 RECORDS = 10_000
 IN_FLIGHT = (1, 100, 10_000)
 _MESSAGE = Message("t", value=b"1")
-
-
-class PlainCallback:
-    """A record's callback with all that ReusableMessageCallback does, but made anew and dropped."""
-
-    __slots__ = ("_future", "_manager", "_on_delivery")
-
-    def __init__(
-        self, manager: CallbackManager, future: asyncio.Future[Any], on_delivery: OnDelivery
-    ) -> None:
-        self._manager = manager
-        self._future = future
-        self._on_delivery = on_delivery
-
-    def __call__(self, error: KafkaError | None, message: Any) -> None:
-        manager = self._manager
-        if manager.threads_serving and manager.caught_elsewhere(self, error, message):
-            return
-        if error is not None:
-            manager.fail(self._future, error)
-        elif not self._future.done():
-            self._future.set_result(message)
-        manager.call_later(self._on_delivery, error, message, manager.marks)
 
 
 def _on_delivery(error: KafkaError | None, message: Any) -> None:
@@ -54,46 +31,33 @@ def _on_delivery(error: KafkaError | None, message: Any) -> None:
 
 
 class Benchmark:
-    """The same records through pooled and through plain callbacks."""
+    """The same records with at most `pool_max` callbacks kept to be used again."""
 
-    def __init__(self) -> None:
+    def __init__(self, pool_max: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._manager = CallbackManager(self._loop)
-        self._futures = [self._manager.future_type(loop=self._loop) for _ in range(RECORDS)]
-        for future in self._futures:
-            future.set_result(_MESSAGE)
+        self._callbacks = CallbackManager(self._loop)
+        client = Producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0})
+        self._records = PureRecords(client, self._loop, self._callbacks, RECORDS, None, pool_max)
 
-    def on_delivery_pooled(self, in_flight: int) -> None:
-        manager = self._manager
-        self._reported(in_flight, lambda future: manager.callback_for(future, _on_delivery))
-
-    def on_delivery_plain(self, in_flight: int) -> None:
-        manager = self._manager
-        self._reported(in_flight, lambda future: PlainCallback(manager, future, _on_delivery))
-
-    def batch_pooled(self, in_flight: int) -> None:
-        self._batches(in_flight, lambda count, future: self._manager.batch_report(count, future, None))
-
-    def batch_plain(self, in_flight: int) -> None:
-        def make(count: int, future: asyncio.Future[Any]) -> BatchReport:
-            report = BatchReport(self._manager)
-            report.begin(count, future, None)
-            return report
-
-        self._batches(in_flight, make)
-
-    def _reported(self, in_flight: int, make: Callable[[asyncio.Future[Any]], Callable[..., None]]) -> None:
-        for start in range(0, RECORDS, in_flight):
-            callbacks = [make(future) for future in self._futures[start : start + in_flight]]
-            for callback in callbacks:
-                callback(None, _MESSAGE)
-            self._manager.run_due(float("inf"))
-
-    def _batches(self, in_flight: int, make: Callable[[int, asyncio.Future[Any]], BatchReport]) -> None:
+    def on_delivery(self, in_flight: int) -> None:
         for _ in range(0, RECORDS, in_flight):
-            report = make(in_flight, self._loop.create_future())
-            for slot in report.slots[:in_flight]:
-                slot(None, _MESSAGE)
+            self._report([self._made(_on_delivery, None, 0) for _ in range(in_flight)])
+
+    def batch(self, in_flight: int) -> None:
+        for _ in range(0, RECORDS, in_flight):
+            report = BatchReport(in_flight, self._loop.create_future(), self._callbacks.on_failure)
+            self._report([self._made(None, report, index) for index in range(in_flight)])
+
+    def _made(self, on_delivery: Any, report: BatchReport | None, index: int) -> Made:
+        return "t", -1, {"value": b"1", "key": None, "callback": None}, on_delivery, report, index
+
+    def _report(self, made: list[Made]) -> None:
+        for record in made:
+            self._records.enter(record)
+        for batch in self._records.take():
+            for record in batch.records:
+                record["callback"](None, _MESSAGE)
+        self._records.run_due(float("inf"))
 
 
 def paired(pooled: Callable[[], None], plain: Callable[[], None], rounds: int) -> tuple[float, float, float]:
@@ -117,14 +81,14 @@ def paired(pooled: Callable[[], None], plain: Callable[[], None], rounds: int) -
 
 async def compare(rounds: int) -> list[str]:
     """A line for each kind of callback and number in flight."""
-    benchmark = Benchmark()
+    pooled, plain = Benchmark(RECORDS), Benchmark(0)
     lines = [f"{'callback':12}{'in flight':>10}{'pooled, ns':>12}{'plain, ns':>12}{'ratio':>8}"]
-    for name, pooled, plain in (
-        ("on_delivery", benchmark.on_delivery_pooled, benchmark.on_delivery_plain),
-        ("batch slot", benchmark.batch_pooled, benchmark.batch_plain),
+    for name, with_pool, without in (
+        ("on_delivery", pooled.on_delivery, plain.on_delivery),
+        ("batch", pooled.batch, plain.batch),
     ):
         for in_flight in IN_FLIGHT:
-            ns = paired(lambda: pooled(in_flight), lambda: plain(in_flight), rounds)  # noqa: B023 (called at once)
+            ns = paired(lambda: with_pool(in_flight), lambda: without(in_flight), rounds)  # noqa: B023 (called at once)
             lines.append(f"{name:12}{in_flight:>10,}{ns[0]:>12.0f}{ns[1]:>12.0f}{ns[2]:>8.2f}")
     return lines
 

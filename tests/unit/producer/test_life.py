@@ -154,10 +154,10 @@ async def test_close__threads__are_gone_and_a_given_executor_still_works(make) -
 
 
 async def test_close__produce_batch_half_way__queues_no_more_and_leaves_nothing(make, monkeypatch) -> None:
-    monkeypatch.setattr("producer.intake.TICK_S_MAX", -1)  # it pauses after every record
+    monkeypatch.setattr("producer.batch_manager.TICK_S_MAX", -1)  # it pauses after every room
     producer = make()
     told: list[Any] = []
-    messages = [{"value": b"1", "headers": {"h": b"1"}}] * 50
+    messages = [{"value": b"1", "headers": {"h": b"1"}}] * 2_000
     producing = asyncio.ensure_future(
         producer.produce_batch("t", messages, on_delivery=lambda error, message: told.append(error))
     )
@@ -167,7 +167,7 @@ async def test_close__produce_batch_half_way__queues_no_more_and_leaves_nothing(
     with pytest.raises(ProducerClosedError):
         await asyncio.wait_for(producing, 10)
     assert len(producer) == 0
-    assert 1 <= len(told) < 50
+    assert 1 <= len(told) < 2_000
     assert told == [None] * producer.statistics().accepted
 
 
@@ -358,7 +358,7 @@ async def test_wrong_loop__other_thread_and_no_loop__clear_error(make) -> None:
     await producer.send_and_wait("t", b"0")
     for _ in range(3):
         await producer.produce("t", b"1")
-    assert producer._lane.room > 0, "the short way of produce() is to be open"
+    assert producer._records.room > 0, "a record could enter unasked"
     errors: list[BaseException] = []
 
     def elsewhere() -> None:
@@ -555,6 +555,35 @@ def test_fork__child_uses_and_drops_the_producer__clear_error_and_no_hang(broker
         "The producer belongs to the process that made it. Make a new one after a fork.",
         "ended",
     ]
+
+
+def test_fork__in_the_middle_of_a_tick__no_record_enters_in_the_child(broker, transport) -> None:
+    program = f"""
+        import asyncio, os
+        from producer import AIOProducer, WrongLoopError
+        async def main():
+            async with AIOProducer({{"bootstrap.servers": "{broker.address}"}}) as producer:
+                futures = [await producer.produce("t", b"1") for _ in range(3)]
+                assert producer._records.room > 0
+                if (child := os.fork()) == 0:
+                    try:
+                        producer.produce("t", b"2").send(None)
+                    except WrongLoopError as error:
+                        print(error, flush=True)
+                    os._exit(0)
+                assert os.waitpid(child, 0) == (child, 0)
+                await asyncio.gather(*futures)
+        asyncio.run(main())
+    """
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(program)],
+        env={**os.environ, "PRODUCER_TRANSPORT": transport},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "The producer belongs to the process that made it. Make a new one after a fork.\n"
 
 
 @pytest.mark.parametrize("start", list(State))

@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from producer import AIOProducer, WrongLoopError
+from producer.transport import PURE
 
 ONE_IN_FLIGHT = {"max.in.flight": 1, "batch.num.messages": 1}
 
@@ -93,7 +94,7 @@ async def test_preview__records_in_the_buffer__are_shown_and_stay(broker, make) 
     ]
     for _ in range(2):
         shown = [(batch.topic, batch.partition, batch.size) for batch in producer.create_batches_preview()]
-        assert shown == [("a", -1, 2), ("b", 1, 1)]
+        assert shown == [("a", -1, 1), ("b", 1, 1), ("a", -1, 1)]
         assert [batch.topic for batch in producer.create_batches_preview("b")] == ["b"]
         assert producer.create_batches_preview("none such") == []
     await producer.flush(10)
@@ -122,7 +123,11 @@ async def test_statistics__records_sent_and_callbacks_pooled__are_counted(broker
     await producer.flush(10)
     last = producer.statistics()
     assert (last.accepted, last.settled, last.unsettled, last.waiting) == (14, 14, 0, 0)
-    assert (last.callbacks_created, last.callbacks_reused, last.reuse_ratio) == (1, 3, 0.75)
+    # Over the compiled transport what stands for a plain record is pooled, too, among all producers of the process.
+    pooled = last.callbacks_created + last.callbacks_reused
+    assert pooled == (4 if producer.transport == PURE else 14)
+    assert last.callbacks_reused >= 3
+    assert last.reuse_ratio == last.callbacks_reused / pooled
     assert last.records_per_batch == 14 / last.batches
     assert last.polls > 0
 

@@ -35,7 +35,10 @@ async def test_statistics__acknowledged_failed_and_waiting__are_told_apart(broke
     assert producer.statistics().acknowledged == 6
 
 
-async def test_statistics__on_delivery_has_not_run__the_failure_is_not_settled_yet(make) -> None:
+async def test_statistics__on_delivery_has_not_run__the_failure_is_not_settled_yet(make, monkeypatch) -> None:
+    monkeypatch.setattr(
+        "producer.batch_manager.TICK_S_MAX", 60
+    )  # however slow the machine, no tick ends in between
     producer = make({"message.max.bytes": 1000})
     seen: list[Any] = []
     await producer.produce(

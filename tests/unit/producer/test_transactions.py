@@ -70,7 +70,9 @@ async def test_transaction__left_by_an_error_or_cancelled__aborts_and_the_next_o
 
 
 async def test_abort__records_that_librdkafka_has_not_taken__are_given_up(make, monkeypatch) -> None:
-    monkeypatch.setattr("producer.intake.TICK_S_MAX", 60)  # however slow the machine, no tick ends in between
+    monkeypatch.setattr(
+        "producer.batch_manager.TICK_S_MAX", 60
+    )  # however slow the machine, no tick ends in between
     producer = make({"transactional.id": "c"})
     await producer.init_transactions(30)
     await producer.begin_transaction()

@@ -103,13 +103,14 @@ async def test_subclass__overrides_produce__is_what_callers_get(broker, transpor
         ("t", b"1", None, -1, None, 0, {}),
     ],
 )
-async def test_produce__short_and_long_way__send_the_same(broker, make, arguments: tuple[Any, ...]) -> None:
+async def test_produce__alone_asked_and_unasked__sends_the_same(
+    broker, make, arguments: tuple[Any, ...]
+) -> None:
     broker.create("t", 1)
     producer = make()
-    first = await producer.produce(*arguments)  # the lane is closed yet
+    first = await producer.produce(*arguments)  # leaves at once
     second = await producer.produce(*arguments)
-    for _ in range(2):
-        await producer.produce("t", b"open the lane")
+    await has_room(producer)
     third = await producer.produce(*arguments)
     await producer.flush(10)
     stored = broker.log("t", 1)[0]
@@ -121,19 +122,19 @@ async def test_produce__short_and_long_way__send_the_same(broker, make, argument
     assert len({(result.value(), result.key(), result.topic(), result.error()) for result in results}) == 1
 
 
-async def open_lane(producer: AIOProducer) -> None:
-    """So that a plain record may take the short way."""
-    for _ in range(3):
-        await producer.produce("t", b"open the lane")
-    assert producer._lane.room > 0
+async def has_room(producer: AIOProducer) -> None:
+    """So that the next record of this tick enters unasked."""
+    for _ in range(2):
+        await producer.produce("t", b"make room")
+    assert producer._records.room > 0
 
 
-@pytest.mark.parametrize("value", [b"short way", "long way"])
+@pytest.mark.parametrize("value", [b"bytes", "text"])
 async def test_produce__call__is_a_coroutine_that_does_nothing_until_awaited(
     broker, make, value: Any
 ) -> None:
     producer = make()
-    await open_lane(producer)
+    await has_room(producer)
     before = producer.statistics().accepted
     call = producer.produce("t", value)
     assert asyncio.iscoroutine(call)
@@ -144,10 +145,10 @@ async def test_produce__call__is_a_coroutine_that_does_nothing_until_awaited(
         await call
 
 
-@pytest.mark.parametrize("value", [b"short way", "long way"])
+@pytest.mark.parametrize("value", [b"bytes", "text"])
 async def test_produce__never_awaited__warns_and_sends_nothing(make, value: Any) -> None:
     producer = make()
-    await open_lane(producer)
+    await has_room(producer)
     before = producer.statistics().accepted
     with pytest.warns(RuntimeWarning, match=r"coroutine '.*produce' was never awaited"):
         producer.produce("t", value)
@@ -155,11 +156,11 @@ async def test_produce__never_awaited__warns_and_sends_nothing(make, value: Any)
     assert producer.statistics().accepted == before
 
 
-@pytest.mark.parametrize("value", [b"short way", "long way"])
+@pytest.mark.parametrize("value", [b"bytes", "text"])
 async def test_produce__as_tasks__are_queued_in_the_order_of_the_calls(broker, make, value: Any) -> None:
     broker.create("t", 1)
     producer = make()
-    await open_lane(producer)
+    await has_room(producer)
     first = asyncio.create_task(producer.produce("t", value, headers={"h": b"1"}))
     second = asyncio.create_task(producer.produce("t", value))
     never = asyncio.create_task(producer.produce("t", b"never"))
@@ -174,7 +175,7 @@ async def test_produce__as_tasks__are_queued_in_the_order_of_the_calls(broker, m
 
 async def test_produce__driven_by_hand__is_a_generator_like_any_coroutine(make) -> None:
     producer = make()
-    await open_lane(producer)
+    await has_room(producer)
     call = producer.produce("t", b"1")
     with pytest.raises(StopIteration) as ended:
         call.send(None)
@@ -234,19 +235,21 @@ async def test_references__whatever_settles_a_record__none_is_kept(broker, make,
 
 @pytest.mark.skipif(COMPILED not in transports(), reason="it is the compiled transport's own part")
 async def test_client__drained_by_what_an_event_sets_off__serves_the_event_once() -> None:
-    from producer._librdkafka import Client
+    from producer._librdkafka import Client, Records
 
-    callbacks = CallbackManager(asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
     inner: list[bool] = []
     settings = {"bootstrap.servers": "127.0.0.1:1", "log_level": "0"}
-    client = Client(settings, -1, lambda error: inner.append(client.drain(callbacks)))
+    client = Client(settings, -1, lambda error: inner.append(records.drain(1)))
+    records = Records(client, loop, CallbackManager(loop), 1, None)
     deadline_s = time.monotonic() + 10
     while not inner:
         assert time.monotonic() < deadline_s, "librdkafka told of no error"
         await asyncio.sleep(0.01)
-        client.drain(callbacks)
+        records.drain(1)
     assert set(inner) == {True}
-    assert client.drain(callbacks) is False
+    assert records.drain(1) is False
+    records.release()
 
 
 @pytest.mark.filterwarnings("ignore:AIOProducer dropped:ResourceWarning")
@@ -313,6 +316,15 @@ async def test_references__serving_stopped_in_the_middle_of_reports__keeps_no_pr
         callbacks = weakref.ref(producer._callbacks)
     del producer
     await until_gone(callbacks)
+
+
+async def test_references__result_of_a_batch_kept__keeps_no_producer(broker, transport) -> None:
+    async with AIOProducer({"bootstrap.servers": broker.address}, transport=transport) as producer:
+        result = await (await producer.produce_batch("t", [{"value": 1}, {"vaule": b"2"}, {"value": b"3"}]))
+        callbacks = weakref.ref(producer._callbacks)
+    del producer
+    await until_gone(callbacks)
+    assert len(result.failures) == 2
 
 
 async def until_gone(ref: weakref.ref[Any]) -> None:

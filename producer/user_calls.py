@@ -1,0 +1,56 @@
+"""UserCalls: callers' own code, run on the loop. Whatever it raises or returns, it harms nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+Context = Callable[[], dict[str, Any]]
+"""What the loop's exception handler is told beside the exception; made when there is one."""
+
+
+class UserCalls:
+    """Calls callbacks, plain or async. What they raise goes to the loop's exception handler, of whatever kind it
+    is, but for KeyboardInterrupt and SystemExit, which get out. On the loop's thread.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.running: set[asyncio.Future[Any]] = set()
+        """The async ones that have not ended, which nobody else keeps alive."""
+
+    def call(self, context: Context, callback: Callable[..., Any], *args: Any) -> None:
+        """Call `callback`, and `follow` what it returns."""
+        try:
+            outcome = callback(*args)
+        except BaseException as raised:  # noqa: BLE001 (user code)
+            self.note_raised(context, raised)
+        else:
+            if outcome is not None:
+                self.follow(context, outcome)
+
+    def follow(self, context: Context, outcome: Any) -> None:
+        """Await what a callback returned, where it can be awaited."""
+        try:
+            if not inspect.isawaitable(outcome):
+                return
+            running = asyncio.ensure_future(outcome, loop=self._loop)
+        except BaseException as raised:  # noqa: BLE001 (user code: what looks like an awaitable need not be one)
+            self.note_raised(context, raised)
+        else:
+            self.running.add(running)
+            running.add_done_callback(partial(self._ended, context))
+
+    def note_raised(self, context: Context, raised: BaseException) -> None:
+        """A callback raised."""
+        if isinstance(raised, (KeyboardInterrupt, SystemExit)):
+            raise raised
+        self._loop.call_exception_handler({**context(), "exception": raised})
+
+    def _ended(self, context: Context, ended: asyncio.Future[Any]) -> None:
+        self.running.discard(ended)
+        if not ended.cancelled() and (raised := ended.exception()) is not None:
+            self.note_raised(context, raised)
