@@ -1,7 +1,7 @@
 """The producers without the harness: a caller that keeps its window and nothing else, so that ratios are theirs alone.
 
     .venv/bin/systest kafka up --performance                             # in another terminal; it tells its address
-    python tests/ducktape/performance/bare.py --bootstrap-server HOST:PORT [--rounds N] [--records N]
+    python tests/ducktape/performance/bare.py --bootstrap-server HOST:PORT [--rounds N] [--records N] [--shapes]
 
 The speed table records and verifies every record, which costs the caller of each producer some tenths of a microsecond
 and so brings their ratios nearer to 1. Here nothing is stamped and nothing is read back: a fresh process for each
@@ -9,6 +9,10 @@ producer in each round, interleaved in an order that chance decides; 10,000 reco
 `on_delivery` each, the oldest awaited while the window is full; then one record at a time with linger.ms=0, timed by
 its caller; then new producers, one after the other, each timed until its first record is acknowledged. What asyncio's
 own loop costs shows beside uvloop's, with the transport that is taken by default.
+
+With --shapes the records are what services send: text, keys, headers and so on, each shape by itself and all in
+turn, and each against the synchronous producer with the same arguments (one `on_delivery` a record, which it has
+anyway).
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -52,8 +56,54 @@ CASES = SINGLE, BULK, ONE_AT_A_TIME, FIRST = (
     "one at a time",
     "a new producer's first",
 )
+HEADERS = [("trace", b"%032d" % 0), ("source", b"orders")]
+
+
+def _noted(error: object, message: object) -> None:
+    """What an on_delivery costs by itself."""
+
+
+async def _noted_async(error: object, message: object) -> None:
+    """As `_noted`."""
+
+
+def _texts() -> list[dict[str, Any]]:
+    return [{"value": value.decode()} for value in VALUES]
+
+
+SHAPES: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "bytes": lambda: [{"value": value} for value in VALUES],
+    "bytes, bytes key": lambda: [{"value": value, "key": value[-8:]} for value in VALUES],
+    "str": _texts,
+    "str, str key": lambda: [{**given, "key": given["value"][-8:]} for given in _texts()],
+    "two headers": lambda: [{"value": value, "headers": HEADERS} for value in VALUES],
+    "headers, dict": lambda: [{"value": value, "headers": dict(HEADERS)} for value in VALUES],
+    "timestamp": lambda: [{"value": value, "timestamp": 1_700_000_000_000} for value in VALUES],
+    "partition": lambda: [{"value": value, "partition": n % PARTITIONS} for n, value in enumerate(VALUES)],
+    "on_delivery": lambda: [{"value": value, "on_delivery": _noted} for value in VALUES],
+    "async on_delivery": lambda: [{"value": value, "on_delivery": _noted_async} for value in VALUES],
+    "bytearray": lambda: [{"value": bytearray(value)} for value in VALUES],
+    "tombstone": lambda: [{"value": None, "key": value[-8:]} for value in VALUES],
+    "all together": lambda: [
+        {
+            **given,
+            "key": given["value"][-8:],
+            "partition": 0,
+            "headers": HEADERS,
+            "timestamp": 1_700_000_000_000,
+        }
+        | {"on_delivery": _noted}
+        for given in _texts()
+    ],
+    "mixed": lambda: [SHAPES[MIXED[n % len(MIXED)]]()[n] for n in range(BATCH)],
+}
+MIXED = ("bytes", "str, str key", "two headers", "partition", "on_delivery", "timestamp", "tombstone")
+"""In turn: no two neighbours alike."""
+IN_BATCH = ", in batches"
 BASES = {SINGLE: SINGLE, BULK: SINGLE, ONE_AT_A_TIME: ONE_AT_A_TIME, FIRST: FIRST}
 """What the synchronous producer plays, and is compared by, for each case."""
+SHAPE_BASES = {f"{name}{end}": name for name in SHAPES for end in ("", IN_BATCH)}
+"""As BASES, for the shapes: one by one with a future each, and by produce_batch."""
 PLAY_LIMIT_S = 120
 
 Figures = dict[str, float]
@@ -121,12 +171,14 @@ def sync(case: str, conf: dict[str, Any], topic: str, records: int) -> Figures:
         nonlocal told
         told += 1
 
+    records_given = _of_sync(case)
+
     def send(count: int) -> None:
         first = told
-        for number, value in zip(range(count), itertools.cycle(VALUES), strict=False):
+        for number, given in zip(range(count), itertools.cycle(records_given), strict=False):
             while number - (told - first) >= IN_FLIGHT:
                 producer.poll(0.1)
-            producer.produce(topic, value, on_delivery=partial(on_delivery, number))
+            producer.produce(topic, on_delivery=partial(on_delivery, number), **given)
             if not number % 100:
                 producer.poll(0)
         producer.flush()
@@ -144,6 +196,16 @@ def sync(case: str, conf: dict[str, Any], topic: str, records: int) -> Figures:
     return _times_of(times_ns)
 
 
+def _of_sync(case: str) -> list[dict[str, Any]]:
+    """What confluent's Producer is given for a case: it takes no bytearray, and its on_delivery is the one of all."""
+    records = SHAPES.get(case, SHAPES["bytes"])()
+    for given in records:
+        given.pop("on_delivery", None)
+        if isinstance(given["value"], bytearray):
+            given["value"] = bytes(given["value"])
+    return records
+
+
 def asynchronous(
     transport: str, loop: asyncio.AbstractEventLoop, case: str, conf: dict[str, Any], topic: str, records: int
 ) -> Figures:
@@ -152,14 +214,16 @@ def asynchronous(
     async def make() -> AIOProducer:
         return AIOProducer(conf, transport=transport)
 
+    records_given = SHAPES[SHAPE_BASES.get(case, "bytes")]()
+
     async def singles(count: int) -> None:
         window: deque[asyncio.Future[Any]] = deque()
-        for _, value in zip(range(count), itertools.cycle(VALUES), strict=False):
+        for _, given in zip(range(count), itertools.cycle(records_given), strict=False):
             if len(window) >= IN_FLIGHT:
                 await window.popleft()
                 while window and window[0].done():
                     window.popleft()
-            window.append(await producer.produce(topic, value))
+            window.append(await producer.produce(topic, **given))
         await producer.flush()
 
     async def batches(count: int) -> None:
@@ -167,7 +231,7 @@ def asynchronous(
         for _ in range(count // BATCH):
             if len(window) >= IN_FLIGHT // BATCH:
                 await window.popleft()
-            window.append(await producer.produce_batch(topic, [{"value": value} for value in VALUES]))
+            window.append(await producer.produce_batch(topic, [{**given} for given in records_given]))
         await producer.flush()
 
     async def one_at_a_time() -> list[tuple[int, int, int]]:
@@ -184,7 +248,7 @@ def asynchronous(
     if case == ONE_AT_A_TIME:
         figures = _times_of(loop.run_until_complete(one_at_a_time()))
     else:
-        send = singles if case == SINGLE else batches
+        send = batches if case == BULK or case.endswith(IN_BATCH) else singles
         figures = _measured(lambda count: loop.run_until_complete(send(count)), records)
     loop.run_until_complete(producer.close())
     return figures
@@ -194,44 +258,37 @@ def floor(conf: dict[str, Any], topic: str) -> Figures:
     """One record at a time by the compiled transport's way to librdkafka, with no producer around it: what asyncio and
     a file descriptor cost any design.
     """
-    from producer._librdkafka import Client
+    from producer._librdkafka import Client, Records
+    from producer.callbacks import CallbackManager
 
     loop, wake_fd = asyncio.new_event_loop(), os.eventfd(0, os.EFD_NONBLOCK)
     client = Client({name: _setting(value) for name, value in conf.items()}, wake_fd, print)
-    reports = _Reports()
+    reports = Records(client, loop, CallbackManager(loop), 1, None)
+    reports.room = SINGLES
 
     def woken() -> None:
         os.read(wake_fd, 8)
-        client.drain(reports)
+        reports.drain(1.0)
 
     async def run() -> list[tuple[int, int, int]]:
         times_ns = []
         for _ in range(SINGLES):
             began_ns = time.perf_counter_ns()
-            delivery = loop.create_future()
-            client.submit(topic, -1, ({"value": VALUES[0], "key": None, "callback": delivery},), True, print)
+            delivery = reports.accept(topic, VALUES[0], None, -1, None, 0, None)
+            reports.hand_over()
             called_ns = time.perf_counter_ns()
             await delivery
             times_ns.append((began_ns, called_ns, time.perf_counter_ns()))
         return times_ns
 
     loop.add_reader(wake_fd, woken)
-    client.drain(reports)
+    reports.drain(1.0)
     figures = _times_of(loop.run_until_complete(run()))
     client.keep_silent()
+    reports.release()
     loop.close()
     os.close(wake_fd)
     return figures
-
-
-class _Reports:
-    """What `Client.drain` asks of a CallbackManager, which has nothing to do here."""
-
-    settled = 0
-    look_mask = (1 << 40) - 1
-
-    def look(self, message: object) -> None:
-        """Never, with such a mask."""
 
 
 def _setting(value: object) -> str:
@@ -254,8 +311,10 @@ def play(producer: str, case: str, servers: str, topic: str, records: int) -> Fi
         return asynchronous(transport, loop, case, conf, topic, records)
 
 
-def compare(servers: str, rounds: int, records: int) -> list[str]:
-    """A line for each figure of each of this project's transports, and of the synchronous producer."""
+def compare(servers: str, rounds: int, records: int, bases: Mapping[str, str]) -> list[str]:
+    """A line for each figure of each of this project's transports, and of the synchronous producer, at the cases that
+    `bases` names.
+    """
     from systest.metrics.interval import (
         median_interval,
     )  # numpy, whose threads are to stay out of a producer's process
@@ -263,9 +322,11 @@ def compare(servers: str, rounds: int, records: int) -> list[str]:
     topic = f"bare-{random.randrange(1 << 32):08x}"
     admin = AdminClient({"bootstrap.servers": servers})
     admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result()
-    ours = [transports()[0], f"{transports()[0]}/uvloop", *transports()[1:]]
-    plays = [*((SYNC, case) for case in dict.fromkeys(BASES.values())), *itertools.product(ours, CASES)]
-    if why_not_compiled() is None:
+    ours = [*transports()]
+    if ONE_AT_A_TIME in bases:
+        ours.insert(1, f"{ours[0]}/uvloop")
+    plays = [*((SYNC, case) for case in dict.fromkeys(bases.values())), *itertools.product(ours, bases)]
+    if why_not_compiled() is None and ONE_AT_A_TIME in bases:
         plays.append((FLOOR, ONE_AT_A_TIME))
     played: dict[tuple[str, str], list[Figures]] = {each: [] for each in plays}
     for number in range(rounds):
@@ -274,15 +335,15 @@ def compare(servers: str, rounds: int, records: int) -> list[str]:
             command = [sys.executable, __file__, "--play", producer, case, servers, topic, str(records)]
             output = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=PLAY_LIMIT_S).stdout
             played[producer, case].append(json.loads(output))
-    lines = [f"{'':24}{'':17}{'figure':>12}{'median':>14}{'ratio':>8}  95 % interval"]
+    lines = [f"{'':30}{'':17}{'figure':>12}{'median':>14}{'ratio':>8}  95 % interval"]
     for producer, case in plays:
-        base = played[SYNC, BASES[case]]
+        base = played[SYNC, bases[case]]
         for name in played[producer, case][0]:
             values = [figures[name] for figures in played[producer, case]]
             ratios = [value / figures[name] for value, figures in zip(values, base, strict=True)]
             interval = median_interval(ratios)
             sure = "too few rounds" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
-            line = f"{case:24}{producer:17}{name:>12}{statistics.median(values):>14,.2f}"
+            line = f"{case:30}{producer:17}{name:>12}{statistics.median(values):>14,.2f}"
             lines.append(line if producer == SYNC else f"{line}{statistics.median(ratios):>7.2f}x  {sure}")
     admin.delete_topics([topic])[topic].result()
     return lines
@@ -295,6 +356,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--records", type=int, default=1_000_000, metavar="N", help="of each (default: 1,000,000)"
     )
+    parser.add_argument("--shapes", action="store_true", help="records of every shape instead of plain ones")
+    parser.add_argument(
+        "--shape",
+        action="append",
+        choices=SHAPES,
+        metavar="NAME",
+        help="this shape alone; may be given again",
+    )
     parser.add_argument("--play", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.play is not None:
@@ -305,7 +374,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             "--bootstrap-server is missing; `systest kafka up --performance` starts a broker and tells its address"
         )
     else:
-        print("\n".join(compare(args.bootstrap_server, args.rounds, args.records)))
+        names = args.shape or (list(SHAPES) if args.shapes else [])
+        bases = {case: name for case, name in SHAPE_BASES.items() if name in names} or BASES
+        print("\n".join(compare(args.bootstrap_server, args.rounds, args.records, bases)))
 
 
 if __name__ == "__main__":

@@ -22,17 +22,22 @@ class BareInBriefTest(SystemTest):
     @cluster(num_nodes=1)
     def test_one_round__of_every_producer__prints_each_figure_with_its_ratio(self) -> dict[str, str] | None:
         broker = self.start_broker(1)
-        servers = ["--bootstrap-server", broker.bootstrap_servers()]
-        command = [sys.executable, str(SCRIPT), *servers, "--rounds", "1", "--records", "20000"]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
-        assert ended.returncode == 0, ended.stderr
-        _, *lines = ended.stdout.splitlines()
+        lines = self._lines_of(broker.bootstrap_servers())
         of_sync, of_ours = 6, 8 * (len(transports()) + 1)  # one more on uvloop
         if why_not_compiled() is None:
             of_ours += 3  # with no producer around librdkafka's events
-        assert len(lines) == of_sync + of_ours, ended.stdout
+        assert len(lines) == of_sync + of_ours, lines
         ratios = [(float(line.partition("x  ")[0].split()[-1]), line) for line in lines[of_sync:]]
-        assert all(ratio > 0 for ratio, _ in ratios), ended.stdout
+        assert all(ratio > 0 for ratio, _ in ratios), lines
         # No matter of speed: librdkafka left alone waits out a timer of half a second before a new producer's first.
-        assert all(ratio < 0.8 for ratio, line in ratios if "first_ms" in line), ended.stdout
+        assert all(ratio < 0.8 for ratio, line in ratios if "first_ms" in line), lines
+        shapes = self._lines_of(broker.bootstrap_servers(), "--shape", "mixed", "--shape", "all together")
+        assert len(shapes) == 2 * 2 * (1 + 2 * len(transports())), shapes
         return not_run.data_in_part(why_not_compiled())
+
+    def _lines_of(self, servers: str, *options: str) -> list[str]:
+        command = [sys.executable, str(SCRIPT), "--bootstrap-server", servers, *options]
+        command += ["--rounds", "1", "--records", "20000"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout.splitlines()[1:]
