@@ -30,7 +30,6 @@ from posix.unistd cimport getpid
 import ctypes
 from asyncio import Future, InvalidStateError
 from collections import deque
-from collections.abc import Mapping
 
 import confluent_kafka.cimpl
 from confluent_kafka import (
@@ -227,7 +226,6 @@ cdef enum:
     END_POLLS_MAX = 100
     END_POLL_MS = 10
 
-cdef type _FUTURE = Future
 cdef object _SET_RESULT = Future.set_result
 cdef tuple _NO_ARGUMENTS = ()
 cdef int _CREATE_TIME = TIMESTAMP_CREATE_TIME
@@ -1282,11 +1280,10 @@ cdef class Records:
         """Tell everybody of a record's outcome; whether the time is over. Whatever is raised on the way, each is told
         once.
         """
-        cdef bint is_over
+        cdef bint is_over = False
         future, on_delivery, report = record._future, record._on_delivery, record._report
         record._future = record._on_delivery = record._report = None
         self._count(record)
-        is_over = not self.settled & self._look_mask and self._look(record)
         if on_delivery is not None and self._only_failures and record._error is None:
             on_delivery = None
         try:
@@ -1299,7 +1296,9 @@ cdef class Records:
         finally:
             if on_delivery is not None:
                 self._call(on_delivery, record)
-                is_over = is_over or _monotonic_s() > self._until_s
+                is_over = _monotonic_s() > self._until_s
+        if not self.settled & self._look_mask:  # last, since it may raise
+            is_over = self._look(record) or is_over
         return is_over
 
     cdef int _fail(self, Message record, future, report, bint is_heard) except -1:

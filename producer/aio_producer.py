@@ -555,7 +555,7 @@ class AIOProducer:
 
     def create_batches_preview(self, target_topic: str | None = None) -> list[MessageBatch]:
         """The batches that a hand-over now would make, of one topic or of all. Changes nothing."""
-        return self._manager.preview(target_topic)
+        return self._records.preview(target_topic)
 
     def statistics(self) -> ProducerStatistics:
         """What the producer has done and what it holds, as one frozen value; cheap, and made when asked for.

@@ -23,7 +23,6 @@ from confluent_kafka import KafkaError
 
 from producer.batch_executor import ProducerBatchExecutor
 from producer.buffer_timeout import BufferTimeoutManager
-from producer.message_batch import MessageBatch
 
 BURST_MIN = 64
 ROOM_MIN, ROOM_MAX = 16, 256
@@ -195,13 +194,12 @@ class ProducerBatchManager:
 
     # Leaving it
 
-    def hand_over(self) -> bool:
-        """Hand over what is buffered and see to it that reports are heard of; whether all was taken."""
-        taken = self._hand_over_timed()
+    def hand_over(self) -> None:
+        """Hand over what is buffered and see to it that reports are heard of."""
+        self._hand_over_timed()
         self._executor.transport.expect_reports()
-        return taken
 
-    def _hand_over_timed(self) -> bool:
+    def _hand_over_timed(self) -> None:
         self.close_room()
         buffered = self._records.buffered()
         if buffered:
@@ -212,7 +210,6 @@ class ProducerBatchManager:
                 self._burst = max(self._burst // 2, min(BURST_MIN, self._batch_size))
             if self._is_left_over:
                 self._timeouts.try_again()
-        return not self._is_left_over
 
     def drop_buffer(self, error: KafkaError) -> None:
         """Fail every record that the transport has not taken."""
@@ -223,10 +220,6 @@ class ProducerBatchManager:
     def stop(self) -> None:
         """Hand over nothing any more."""
         self._timeouts.stop()
-
-    def preview(self, target_topic: str | None) -> list[MessageBatch]:
-        """The batches that a hand-over now would make."""
-        return self._records.preview(target_topic)
 
     # Reports
 

@@ -350,10 +350,8 @@ class PureRecords:
             if error.code() != KafkaError._QUEUE_FULL:
                 self._refuse(run, message, error)
             elif not is_full:
-                taken, is_full = (
-                    index,
-                    True,
-                )  # librdkafka takes nothing after the first that found the queue full
+                is_full = True  # librdkafka takes nothing after the first that found the queue full
+                taken = index
         return taken, is_full
 
     def _submit_singly(self, producer: Producer, run: Run) -> tuple[int, bool]:

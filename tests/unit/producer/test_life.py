@@ -471,9 +471,9 @@ def test_interpreter__ends_without_close__does_not_hang(broker, transport, endin
     assert "dropped without close()" in ended.stderr or "kept" in ending
 
 
-def run_to_its_end(program: str, transport: str) -> subprocess.CompletedProcess[str]:
+def run_to_its_end(program: str, transport: str, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
+        [sys.executable, *options, "-c", textwrap.dedent(program)],
         env={**os.environ, "PRODUCER_TRANSPORT": transport},
         capture_output=True,
         text=True,
@@ -519,6 +519,14 @@ def test_interpreter__producers_threads__never_import(broker, transport) -> None
     assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
 
 
+def said_by_forking(program: str, transport: str) -> list[str]:
+    """The lines that a program prints which forks, and ends well."""
+    # Since 3.12 Python warns whoever forks with threads; that a user does it all the same is the point.
+    ended = run_to_its_end(program, transport, "-W", "ignore::DeprecationWarning")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout.splitlines()
+
+
 def test_fork__child_uses_and_drops_the_producer__clear_error_and_no_hang(broker, transport) -> None:
     program = f"""
         import asyncio, gc, os
@@ -545,16 +553,7 @@ def test_fork__child_uses_and_drops_the_producer__clear_error_and_no_hang(broker
         loop.close()
         print("ended")
     """
-    ended = subprocess.run(
-        # Since 3.12 Python warns whoever forks with threads; that a user does it all the same is the point.
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(program)],
-        env={**os.environ, "PRODUCER_TRANSPORT": transport},
-        capture_output=True,
-        text=True,
-        timeout=20,
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.splitlines() == [
+    assert said_by_forking(program, transport) == [
         "The producer belongs to the process that made it. Make a new one after a fork.",
         "ended",
     ]
@@ -579,15 +578,9 @@ def test_fork__in_the_middle_of_a_tick__no_record_enters_in_the_child(broker, tr
                 await asyncio.gather(*futures)
         asyncio.run(main())
     """
-    ended = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(program)],
-        env={**os.environ, "PRODUCER_TRANSPORT": transport},
-        capture_output=True,
-        text=True,
-        timeout=20,
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout == "The producer belongs to the process that made it. Make a new one after a fork.\n"
+    assert said_by_forking(program, transport) == [
+        "The producer belongs to the process that made it. Make a new one after a fork."
+    ]
 
 
 @pytest.mark.parametrize("start", list(State))

@@ -123,11 +123,12 @@ async def test_statistics__records_sent_and_callbacks_pooled__are_counted(broker
     await producer.flush(10)
     last = producer.statistics()
     assert (last.accepted, last.settled, last.unsettled, last.waiting) == (14, 14, 0, 0)
-    # Over the compiled transport what stands for a plain record is pooled, too, among all producers of the process.
-    pooled = last.callbacks_created + last.callbacks_reused
-    assert pooled == (4 if producer.transport == PURE else 14)
-    assert last.callbacks_reused >= 3
-    assert last.reuse_ratio == last.callbacks_reused / pooled
+    if producer.transport == PURE:
+        assert (last.callbacks_created, last.callbacks_reused, last.reuse_ratio) == (1, 3, 0.75)
+    else:  # what stands for a plain record is pooled, too, and among all producers of the process
+        assert last.callbacks_created + last.callbacks_reused == 14
+        assert last.callbacks_reused >= 3
+        assert last.reuse_ratio == last.callbacks_reused / 14
     assert last.records_per_batch == 14 / last.batches
     assert last.polls > 0
 
