@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, SupportsFloat
 
 from confluent_kafka import KafkaError, ThrottleEvent
 
@@ -16,12 +16,12 @@ class Client:
         error_cb: Callable[[KafkaError], None],
         stats_cb: Callable[[str], None] | None = None,
         throttle_cb: Callable[[ThrottleEvent], None] | None = None,
-        token_cb: Callable[[str], None] | None = None,
+        token_cb: Callable[[str | None], None] | None = None,
         logger: Any = None,
     ) -> None: ...
     def keep_silent(self) -> None: ...
     def set_token(
-        self, token: str, lifetime_ms: int, principal: str, extensions: Mapping[str, str]
+        self, token: str, expiry_s: SupportsFloat, principal: str, extensions: dict[str, str]
     ) -> None: ...
     def set_token_failure(self, reason: str) -> None: ...
 

@@ -646,7 +646,7 @@ cdef class Client:
                 )
         elif kind == RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH and self._token_cb is not None:
             text = rd_kafka_event_config_string(self._event)
-            self._token_cb("" if text == NULL else text.decode())
+            self._token_cb(None if text == NULL else text.decode())
         return 0
 
     cdef object _event_error(self):
@@ -735,11 +735,12 @@ cdef class Client:
             error = rd_kafka_sasl_set_credentials(self._rk, name_text, secret_text)
         _raise_for(error)
 
-    def set_token(self, str token, int64_t lifetime_ms, str principal, extensions):
-        """Use this OAuth token until `lifetime_ms` after the epoch. ValueError if librdkafka refuses it."""
+    def set_token(self, str token, expiry_s, str principal, dict extensions):
+        """Use this OAuth token until `expiry_s` after the epoch. ValueError if librdkafka refuses it."""
         cdef char errstr[ERROR_SIZE]
         cdef rd_kafka_resp_err_t err
         cdef Py_ssize_t index
+        cdef int64_t expiry_ms = <int64_t>(float(expiry_s) * 1000)
         encoded = [str(text).encode() for pair in extensions.items() for text in pair]
         cdef Py_ssize_t count = len(encoded)
         cdef const char **native = <const char **>calloc(count + 1, sizeof(const char *))
@@ -749,7 +750,7 @@ cdef class Client:
             for index in range(count):
                 native[index] = encoded[index]
             err = rd_kafka_oauthbearer_set_token(
-                self._rk, token.encode(), lifetime_ms, principal.encode(), native, count, errstr, sizeof(errstr)
+                self._rk, token.encode(), expiry_ms, principal.encode(), native, count, errstr, sizeof(errstr)
             )
         finally:
             free(native)

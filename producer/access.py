@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaException
 
-from producer.errors import WrongLoopError, transaction_error
+from producer.errors import ProducerClosedError, WrongLoopError, transaction_error
 from producer.lifecycle import LifeCycle, State
 from producer.transaction import Phase, Transactions
+
+_T = TypeVar("_T")
 
 
 class Access:
@@ -19,6 +23,7 @@ class Access:
         self.loop = asyncio.get_running_loop()
         self._pid = os.getpid()
         self.life = life
+        self._calls: dict[asyncio.Future[None], asyncio.Task[Any] | None] = {}
 
     def is_this_process(self) -> bool:
         """Whether this is the process that made the producer, and no child that was forked from it."""
@@ -64,3 +69,40 @@ class Access:
         """As require_may_produce(), of a call that began to and let others run meanwhile."""
         self.life.require_open()
         transactions.require_in_place()
+
+    async def until_closed(self, name: str, call: Callable[[], Awaitable[_T]]) -> _T:
+        """Make a call that may wait for long; ProducerClosedError as soon as `end_calls` ends the wait.
+
+        It does so as asyncio.timeout() does: by a cancellation that gets no further than here.
+        """
+        self.require_here()
+        waiting, over = asyncio.current_task(), self.loop.create_future()
+        self._calls[over] = waiting
+        others = _cancellations(waiting)
+        try:
+            return await call()
+        except asyncio.CancelledError:
+            if over in self._calls or _cancellations(waiting, -1) > others:
+                raise
+            raise ProducerClosedError(
+                f"The producer was closed while {name}() waited: what comes of that is not known."
+            ) from None
+        finally:
+            self._calls.pop(over, None)
+            over.set_result(None)
+
+    def end_calls(self) -> list[asyncio.Future[None]]:
+        """The producer closes: nobody waits any longer. Futures that are done when nobody does."""
+        calls, self._calls = self._calls, {}
+        for waiting in calls.values():
+            if waiting is not None:
+                waiting.cancel()
+        return list(calls)
+
+
+def _cancellations(task: Any, change: int = 0) -> int:
+    """How many cancellations a task is to end by, after one is taken back with -1."""
+    if not hasattr(task, "cancelling"):
+        return 0  # Python 3.10 does not count them
+    count: int = task.uncancel() if change else task.cancelling()
+    return count

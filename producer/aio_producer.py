@@ -15,13 +15,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import math
+import sys
 import time
 import warnings
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from functools import partial, wraps
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
@@ -59,8 +63,27 @@ STALL_S = 0.1
 """How long no end of a transaction's records is in sight before librdkafka is asked whether it still sends them."""
 OVERTIME_S_MAX = 5.0
 """How long after its time limit a transaction call of the client may return before the producer gives it up."""
+ASK_S_MAX = 5.0
+"""How long one call asks for metadata; without a limit the next call asks again, so that none keeps its thread for
+ever.
+"""
 
 _Producer = TypeVar("_Producer", bound="AIOProducer")
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
+_logger = logging.getLogger("producer")
+
+
+def _until_closed(
+    call: Callable[Concatenate[AIOProducer, _P], Coroutine[Any, Any, _T]],
+) -> Callable[Concatenate[AIOProducer, _P], Coroutine[Any, Any, _T]]:
+    """A method that may wait for long, and raises ProducerClosedError as soon as the producer is closed."""
+
+    @wraps(call)
+    async def made(producer: AIOProducer, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await producer._access.until_closed(call.__name__, partial(call, producer, *args, **kwargs))
+
+    return made
 
 
 class AIOProducer:
@@ -74,6 +97,9 @@ class AIOProducer:
             the latest; others leave at the end of the loop's tick. 0: only when a report makes room.
         max_workers: most threads for blocking calls such as list_topics, at least 1.
         executor: where to run those instead; it is left running by close().
+        exit_timeout: seconds that records have to be acknowledged once an exception leaves `async with`, or the
+            program is about to end (Ctrl-C): after them close() gives up what is unsettled. Also how long a
+            transaction may take to end then.
         transport: how librdkafka is reached: "compiled" or "pure". Default: the environment variable
             PRODUCER_TRANSPORT, else "compiled" where it was built, and "pure" elsewhere.
 
@@ -90,16 +116,20 @@ class AIOProducer:
         buffer_timeout: float = 5.0,
         max_workers: int = 4,
         executor: Executor | None = None,
+        exit_timeout: float = 3.0,
         transport: str | None = None,
     ) -> None:
         self._life = life = LifeCycle()
         self._closing: asyncio.Task[None] | None = None
+        self._close_until_s = math.inf
         settings = arguments.checked_conf(conf, producer_conf)
         arguments.checked_count("batch_size", batch_size)
         arguments.checked_seconds("buffer_timeout", buffer_timeout)
         arguments.checked_count("max_workers", max_workers)
         arguments.checked_executor(executor)
+        arguments.checked_seconds("exit_timeout", exit_timeout)
         make_transport = transport_kind(choose_transport(transport))
+        self._exit_timeout_s = exit_timeout
         self._access = access = Access(life)
         self._loop = loop = access.loop
         prepared = client_conf(settings, loop, partial(_note_fatal, life))
@@ -278,15 +308,17 @@ class AIOProducer:
         self._access.require_here()
         if self._life.state is State.CLOSED:
             return 0
-        return await self._flush(timeout_s)
+        until_s = _until_s(timeout_s)
+        return await self._flush(lambda: until_s)
 
-    async def _flush(self, timeout_s: float | None) -> int:
+    async def _flush(self, until_s: Callable[[], float]) -> int:
         self._manager.hand_over()
         self._transport.serve()
         if self._records.unsettled():
-            await self._manager.wait_for_older(timeout_s)
+            await self._manager.wait_for_older(until_s)
         return self._records.unsettled()
 
+    @_until_closed
     async def poll(self, timeout: float | None = 0) -> int:
         """Serve reports and events now, or wait up to `timeout` seconds for the first (negative or None:
         without limit).
@@ -308,6 +340,7 @@ class AIOProducer:
                 settlement.cancel()  # else an idle producer would keep it for good
         return self._records.settled - settled_before
 
+    @_until_closed
     async def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
         """Give up records: those in the queue, those in flight (which may have been written), or both.
 
@@ -323,19 +356,28 @@ class AIOProducer:
 
     # Blocking calls of the client
 
-    async def list_topics(self, topic: str | None = None, timeout: float = -1) -> ClusterMetadata:
+    @_until_closed
+    async def list_topics(self, topic: str | None = None, timeout: float | None = -1) -> ClusterMetadata:
         """The cluster's metadata, as confluent's `list_topics`; `timeout` in seconds, -1 without limit.
         KafkaException on failure.
 
         If cancelled: the answer is dropped.
         """
         self._access.require_usable()
-        metadata: ClusterMetadata = await self._executor.run_blocking(
-            "list_topics", *([] if topic is None else [topic]), timeout=timeout
-        )
-        return metadata
+        until_s = _until_s(arguments.checked_timeout(timeout))
+        while True:
+            asked_s, left_s = time.monotonic(), _left_s(until_s)
+            try:
+                metadata: ClusterMetadata = await self._executor.run_blocking(
+                    "list_topics", *([] if topic is None else [topic]), timeout=min(left_s, ASK_S_MAX)
+                )
+            except KafkaException:
+                if left_s <= ASK_S_MAX or time.monotonic() - asked_s < ASK_S_MAX / 2:
+                    raise  # it is no matter of time
+            else:
+                return metadata
 
-    async def cluster_id(self, timeout: float = -1) -> str | None:
+    async def cluster_id(self, timeout: float | None = -1) -> str | None:
         """The cluster's id, or None where its brokers tell none; `timeout` and errors as for list_topics().
 
         If cancelled: the answer is dropped.
@@ -343,6 +385,7 @@ class AIOProducer:
         cluster_id: str | None = (await self.list_topics(timeout=timeout)).cluster_id
         return cluster_id
 
+    @_until_closed
     async def set_sasl_credentials(self, username: str, password: str) -> None:
         """Use other SASL credentials for connections made from now on.
 
@@ -353,6 +396,7 @@ class AIOProducer:
 
     # Transactions
 
+    @_until_closed
     async def init_transactions(self, timeout: float | None = -1) -> None:
         """Register the transactional.id: once, before the first transaction. Fences an older producer with the
         same id, and waits until the transaction that it left is settled.
@@ -372,6 +416,7 @@ class AIOProducer:
         async with self._turn("init_transactions"):
             await self._carry_out("init_transactions", timeout_s, limit_s=timeout_s)
 
+    @_until_closed
     async def begin_transaction(self) -> None:
         """Begin a transaction: what is produced from now on belongs to it. Raises as init_transactions().
 
@@ -380,6 +425,7 @@ class AIOProducer:
         async with self._turn("begin_transaction"):
             await self._carry_out("begin_transaction", limit_s=self._transaction_s_max)
 
+    @_until_closed
     async def send_offsets_to_transaction(
         self, positions: list[TopicPartition], group_metadata: Any, timeout: float | None = -1
     ) -> None:
@@ -414,6 +460,7 @@ class AIOProducer:
                         raise
                 await asyncio.sleep(REPEAT_AFTER_S)
 
+    @_until_closed
     async def commit_transaction(self, timeout: float | None = -1) -> None:
         """Flush, then commit: all records and offsets of the transaction, or none. Raises as
         init_transactions(); AbortableTransactionError also when any record of it failed, read or not.
@@ -438,6 +485,7 @@ class AIOProducer:
             left_s = _left_s(deadline_s)
             await self._carry_out("commit_transaction", left_s, limit_s=left_s)
 
+    @_until_closed
     async def abort_transaction(self, timeout: float | None = -1) -> None:
         """Abort: records that librdkafka has not taken fail with _PURGE_QUEUE, the others are sent, but never
         shown to read_committed readers. Raises as init_transactions().
@@ -455,7 +503,7 @@ class AIOProducer:
         """`async with producer.transaction():` begins, commits on leaving, and aborts when the block raised
         or was cancelled. Its futures need not be read: the commit raises if any record failed.
         """
-        return Transaction(self, self._transaction_s_max)
+        return Transaction(self, self._transaction_s_max, self._exit_timeout_s)
 
     async def _abort(self, timeout_s: float) -> None:
         transactions = self._transactions
@@ -484,7 +532,7 @@ class AIOProducer:
         """Raises AbortableTransactionError where librdkafka has given the transaction up meanwhile: of a record
         that is to be sent again it then tells nothing more until the abort, or until its time is up.
         """
-        while await self._flush(min(_left_s(deadline_s), STALL_S)):
+        while await self._flush(partial(min, deadline_s, time.monotonic() + STALL_S)):
             if not _left_s(deadline_s):
                 raise RetriableTransactionError(
                     KafkaError(
@@ -595,59 +643,108 @@ class AIOProducer:
     # The end
 
     async def close(self, timeout: float | None = None) -> None:
-        """Flush, settle every future ever given out, and stop. Safe twice, and from several tasks at once.
+        """Flush, settle every future ever given out, and stop. Safe twice, from several tasks at once, and from
+        on_delivery.
 
         Parameters:
             timeout: seconds for the flush. Records unsettled then are given up: their futures raise
-                KafkaException with _PURGE_QUEUE, or _PURGE_INFLIGHT where the record may have been written.
-                None or negative: as long as `delivery.timeout.ms` lets librdkafka try.
+                KafkaException with _PURGE_QUEUE, or _PURGE_INFLIGHT where the record may have been written,
+                and a warning of the logger "producer" tells how many.
+                None or negative: as long as `delivery.timeout.ms` lets librdkafka try; `exit_timeout` where the
+                caller is being ended by a cancellation, KeyboardInterrupt or SystemExit. Of several calls the
+                shortest limit holds.
 
         An open transaction is aborted first, within `timeout` too (else `transaction.timeout.ms`). Callers that
-        wait in line get ProducerClosedError. An `executor` that was given is left running. Beyond its limit the
-        closing takes 15 s at most, or as long as on_delivery takes: no broker need answer.
+        wait in line or in a blocking call get ProducerClosedError at once. An `executor` that was given is left
+        running. Beyond its limit the closing takes 15 s at most, or as long as on_delivery takes: no broker need
+        answer.
 
-        If cancelled: the closing goes on; calling close() again waits for it.
+        If cancelled: the closing goes on; calling close() again waits for it. At the program's end, where the
+            closing itself is cancelled, `exit_timeout` is left to it.
         """
         timeout_s = arguments.checked_timeout(timeout)
         self._access.require_here()
+        await self._close(timeout_s, is_ending=not isinstance(sys.exc_info()[1], Exception | None))
+
+    async def _close(self, timeout_s: float | None, is_ending: bool) -> None:
         if self._life.state is State.CLOSED:
             return
+        if timeout_s is None and is_ending:
+            timeout_s = self._exit_timeout_s
+        self._close_until_s = min(self._close_until_s, _until_s(timeout_s))
+        self._callbacks.wait_for_all_but_this()
         if self._closing is None:
             self._life.move(State.CLOSING)
             self._manager.close_room()
-            self._closing = self._loop.create_task(self._shut_down(timeout_s))
+            self._closing = self._loop.create_task(self._shut_down())
+        elif is_ending:
+            self._closing.cancel()
         await asyncio.shield(self._closing)
 
-    async def _shut_down(self, timeout_s: float | None) -> None:
-        manager = self._manager
+    async def _shut_down(self) -> None:
+        """To its end, also where it is cancelled: then it hurries."""
         try:
-            manager.refuse_line(
+            self._manager.refuse_line(
                 ProducerClosedError("The producer was closed while this record waited for room.")
             )
-            deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-            if self._life.cause is None and self._transactions.is_left_open():
-                with contextlib.suppress(KafkaException):
-                    await self._abort(self._transaction_limit_s(timeout_s))
-            if await self._flush(_left_s(deadline_s)):
-                manager.drop_buffer(KafkaError(KafkaError._PURGE_QUEUE))
-                await self._executor.run_blocking_apart("purge", True, True, True)
-                await self._flush(PURGE_S_MAX)
-            running = self._callbacks.running_tasks()
-            if running:
-                await asyncio.wait(running, timeout=_left_s(deadline_s))
+            ended = self._access.end_calls()
+            while True:
+                try:
+                    await self._settle_all(ended)
+                    break
+                except asyncio.CancelledError:
+                    self._close_until_s = min(self._close_until_s, _until_s(self._exit_timeout_s))
+            with contextlib.suppress(asyncio.CancelledError):
+                if self._records.unsettled():
+                    await self._give_up()
+            with contextlib.suppress(asyncio.CancelledError):
+                if pending := self._callbacks.pending():
+                    await asyncio.wait(pending, timeout=_finite(_left_s(self._close_until_s)))
         finally:
-            manager.stop()
+            self._manager.stop()
             self._executor.stop_threads()
-            await self._executor.stop_seeking()
-            stopping = asyncio.ensure_future(self._transport.stop())
-            await asyncio.wait([stopping], timeout=STOP_S_MAX)
-            self._life.move(State.CLOSED)
+            try:
+                await self._executor.stop_seeking()
+                stopping = asyncio.ensure_future(self._transport.stop())
+                await asyncio.wait([stopping], timeout=STOP_S_MAX)
+            finally:
+                self._life.move(State.CLOSED)
+
+    async def _settle_all(self, ended: Collection[asyncio.Future[Any]]) -> None:
+        """Wait for all that was begun, as long as there is time."""
+        if ended:
+            await asyncio.wait(ended, timeout=_finite(_left_s(self._close_until_s)))
+        await self._transactions.wait_for_given_up(_finite(_left_s(self._close_until_s)))
+        if self._life.cause is None and self._transactions.is_left_open():
+            with contextlib.suppress(KafkaException):
+                await self._abort(min(_left_s(self._close_until_s), self._transaction_s_max))
+        await self._flush(lambda: self._close_until_s)
+
+    async def _give_up(self) -> None:
+        failures = self._callbacks.failures
+        before = failures.copy()
+        try:
+            self._manager.drop_buffer(KafkaError(KafkaError._PURGE_QUEUE))
+            await self._executor.run_blocking_apart("purge", True, True, True)
+            until_s = _until_s(PURGE_S_MAX)
+            await self._flush(lambda: until_s)
+        finally:
+            given_up = failures - before
+            _logger.warning(
+                "The producer was closed before all records were acknowledged: %d were never sent, %d may have been "
+                "written.",
+                given_up["_PURGE_QUEUE"],
+                given_up["_PURGE_INFLIGHT"] + self._records.unsettled(),
+            )
 
     async def __aenter__(self: _Producer) -> _Producer:
         return self
 
-    async def __aexit__(self, *raised: object) -> None:
-        await self.close()
+    async def __aexit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._access.require_here()
+        await self._close(None, is_ending=raised is not None)
 
     def __del__(self) -> None:
         if (
@@ -680,10 +777,16 @@ def _note_fatal(life: LifeCycle, error: KafkaError) -> None:
         life.move(State.FAILED, KafkaException(error))
 
 
-@overload
-def _left_s(deadline_s: float) -> float: ...
-@overload
-def _left_s(deadline_s: None) -> None: ...
-def _left_s(deadline_s: float | None) -> float | None:
-    """The time until a deadline, which may be none."""
-    return None if deadline_s is None else max(deadline_s - time.monotonic(), 0)
+def _until_s(timeout_s: float | None) -> float:
+    """When a time limit is over, by the monotonic clock."""
+    return math.inf if timeout_s is None else time.monotonic() + timeout_s
+
+
+def _left_s(until_s: float) -> float:
+    """The time until then."""
+    return max(until_s - time.monotonic(), 0)
+
+
+def _finite(left_s: float) -> float | None:
+    """A time limit as asyncio has it."""
+    return None if left_s == math.inf else left_s

@@ -12,7 +12,6 @@ their turn comes, as it was when they called.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -267,14 +266,15 @@ class ProducerBatchManager:
         self._watchers.append((self._records.settled, watcher))
         return watcher
 
-    async def wait_for_older(self, timeout_s: float | None) -> None:
-        """Wait until every record that is there now is settled, or the time is up. What lingers is sent now."""
+    async def wait_for_older(self, until_s: Callable[[], float]) -> None:
+        """Wait until every record that is there now is settled, or it is so late by the monotonic clock, which may be
+        changed meanwhile. What lingers is sent now.
+        """
         done: asyncio.Future[None] = self._loop.create_future()
         flush = (self._records.new_epoch(), done)
         self._flushes.add(flush)
-        until_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
         try:
-            while not done.done() and (left_s := until_s - time.monotonic()) > 0:
+            while not done.done() and (left_s := until_s() - time.monotonic()) > 0:
                 self._executor.end_linger()
                 await asyncio.wait([done], timeout=min(left_s, LINGER_AGAIN_S))
                 self._executor.transport.serve()  # a signal's exception may have cost the loop a call of ours

@@ -32,12 +32,12 @@ def native_settings(conf: Mapping[str, Any]) -> dict[str, str | None]:
     return {str(name): None if value is None else str(value) for name, value in settings.items()}
 
 
-def oauth_cb_for(conf: Mapping[str, Any]) -> Callable[[str], Any] | None:
+def oauth_cb_for(conf: Mapping[str, Any]) -> Callable[[str | None], Any] | None:
     """The caller's oauth_cb, or confluent-kafka's own where the settings ask for tokens of AWS.
 
     Raises ValueError for settings that leave something open, ImportError where AWS's library is missing.
     """
-    given: Callable[[str], Any] | None = conf.get("oauth_cb")
+    given: Callable[[str | None], Any] | None = conf.get("oauth_cb")
     setting, value = _AWS
     if given is not None or conf.get(setting) != value:
         return given
@@ -50,7 +50,7 @@ def oauth_cb_for(conf: Mapping[str, Any]) -> Callable[[str], Any] | None:
         raise ImportError(
             f"{setting}={value} needs what pip install -U 'confluent-kafka[oauthbearer-aws]' installs."
         ) from missing
-    handler: Callable[[str], Any] = create_handler(
+    handler: Callable[[Any], Any] = create_handler(
         conf.get("sasl.oauthbearer.config") or "", conf.get("sasl.oauthbearer.extensions")
     )
     return handler

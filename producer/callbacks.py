@@ -135,9 +135,13 @@ class CallbackManager:
         """An event of librdkafka's that is no report could not be served."""
         self._calls.note_raised(lambda: {"message": "an event of the producer could not be served"}, raised)
 
-    def running_tasks(self) -> set[asyncio.Future[Any]]:
-        """The async on_delivery calls that have not ended."""
-        return set(self._calls.running)
+    def pending(self) -> set[asyncio.Future[None]]:
+        """The async on_delivery calls that have not ended, nor wait for the producer's end themselves."""
+        return {over for over in self._calls.pending if not over.done()}
+
+    def wait_for_all_but_this(self) -> None:
+        """Called for the producer's end, maybe by an on_delivery, which `pending` has no longer then."""
+        self._calls.wait_no_longer_for_this()
 
 
 def _context_of(message: Any) -> dict[str, Any]:

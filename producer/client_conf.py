@@ -14,9 +14,9 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, SupportsFloat
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from producer.callbacks import OnDelivery
 from producer.user_calls import UserCalls
@@ -135,16 +135,55 @@ def _on_error(
     return error_cb(error) if error_cb is not None else None
 
 
-def answering(oauth_cb: Callable[[str], Any]) -> Callable[[str], Any]:
-    """An oauth_cb that answers at once: an async one runs to its end on a loop and thread of its own."""
+def asks_for_tokens(conf: Mapping[str, Any]) -> bool:
+    """Whether librdkafka calls oauth_cb."""
+    mechanism = conf.get("sasl.mechanisms", conf.get("sasl.mechanism"))
+    return (
+        str(conf.get("security.protocol")).lower().startswith("sasl")
+        and str(mechanism).upper() == "OAUTHBEARER"
+    )
 
-    def answer(config: str) -> Any:
+
+def answering(oauth_cb: Callable[[str | None], Any], config: str | None) -> Callable[[str | None], Any]:
+    """An oauth_cb for confluent's constructor, which waits ten seconds for one that does not answer: so the first
+    answer is asked for here. An async one runs to its end on a loop and thread of its own.
+
+    Raises KafkaException at once where it raises.
+    """
+
+    def ask(config: str | None) -> Any:
         outcome = oauth_cb(config)
         if not inspect.isawaitable(outcome):
-            return outcome
-        return _run_apart(outcome)
+            return checked_token(outcome)
+        return checked_token(_run_apart(outcome))
 
-    return answer
+    try:
+        first = [ask(config)]
+    except Exception as raised:
+        error = KafkaError(
+            KafkaError.SASL_AUTHENTICATION_FAILED, f"oauth_cb raised {type(raised).__name__}: {raised}"
+        )
+        raise KafkaException(error) from raised
+    return lambda config: first.pop() if first else ask(config)
+
+
+def checked_token(answer: Any) -> tuple[str, SupportsFloat, str, dict[str, str]]:
+    """What oauth_cb returned: (token, seconds since the epoch at the end of its life[, principal[, extensions]])."""
+    if isinstance(answer, tuple) and 2 <= len(answer) <= 4:
+        token, expiry_s = answer[:2]
+        principal = answer[2] if len(answer) > 2 else ""
+        extensions = answer[3] if len(answer) > 3 else {}
+        if (
+            isinstance(token, str)
+            and isinstance(expiry_s, SupportsFloat)
+            and isinstance(principal, str)
+            and isinstance(extensions, dict)
+        ):
+            return token, expiry_s, principal, extensions
+    raise TypeError(
+        "oauth_cb must return (token, expiry in seconds since the epoch[, principal[, extensions]]), not "
+        f"{type(answer).__name__}."
+    )
 
 
 def _run_apart(awaitable: Any) -> Any:

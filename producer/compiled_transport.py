@@ -18,12 +18,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, SupportsFloat
+from typing import Any
 
 from producer._librdkafka import Client, Records
 from producer.binding import native_settings, oauth_cb_for
 from producer.callbacks import SERVE_BUDGET_S, CallbackManager
-from producer.client_conf import ClientConf
+from producer.client_conf import ClientConf, checked_token
 from producer.forks import keep_from_children
 from producer.threads import call_apart
 
@@ -111,14 +111,14 @@ class CompiledTransport:
 
     # OAuth tokens
 
-    def _token_wanted(self, config: str) -> None:
+    def _token_wanted(self, config: str | None) -> None:
         task = self._loop.create_task(self._provide_token(config))
         self._token_tasks.add(task)
         task.add_done_callback(self._token_tasks.discard)
 
-    async def _provide_token(self, config: str) -> None:
+    async def _provide_token(self, config: str | None) -> None:
         try:
-            token = _checked_token(await self._ask_for_token(config))
+            token = checked_token(await self._ask_for_token(config))
             self._client.set_token(*token)
         except BaseException as raised:  # whatever ends it: librdkafka asks again only if it is told
             if (client := self.client()) is not None:
@@ -129,7 +129,7 @@ class CompiledTransport:
                 {"message": "oauth_cb of the producer raised", "exception": raised}
             )
 
-    async def _ask_for_token(self, config: str) -> Any:
+    async def _ask_for_token(self, config: str | None) -> Any:
         """A plain oauth_cb may block, so that it has a thread; an async one runs on the loop."""
         assert self._oauth_cb is not None, "librdkafka asks only where there is one"
         if inspect.iscoroutinefunction(self._oauth_cb):
@@ -205,22 +205,3 @@ class _WakeUp:
     def close(self) -> None:
         for fd in {self.read_fd, self.write_fd}:
             os.close(fd)
-
-
-def _checked_token(answer: Any) -> tuple[str, int, str, dict[str, str]]:
-    """What oauth_cb returned: token, end of its life in milliseconds since the epoch, principal, extensions."""
-    if isinstance(answer, tuple) and 2 <= len(answer) <= 4:
-        token, expiry_s = answer[:2]
-        principal = answer[2] if len(answer) > 2 else ""
-        extensions = answer[3] if len(answer) > 3 else {}
-        if (
-            isinstance(token, str)
-            and isinstance(expiry_s, SupportsFloat)
-            and isinstance(principal, str)
-            and isinstance(extensions, dict)
-        ):
-            return token, int(float(expiry_s) * 1000), principal, extensions
-    raise TypeError(
-        "oauth_cb must return (token, expiry in seconds since the epoch[, principal[, extensions]]), not "
-        f"{type(answer).__name__}."
-    )

@@ -146,11 +146,17 @@ class Transactions:
             self.failure = error
         return True
 
+    async def wait_for_given_up(self, timeout_s: float | None) -> None:
+        """Wait for the end of a call that its caller gave up."""
+        while self._given_up is not None:
+            ended, _ = await asyncio.wait([self._given_up], timeout=timeout_s)
+            if not ended:
+                return
+
     @contextlib.asynccontextmanager
     async def turn(self, call: str) -> AsyncIterator[None]:
         """The block makes `call`, alone. Raises as `require` does; waits for a call that was given up."""
-        while self._given_up is not None:
-            await asyncio.wait([self._given_up])
+        await self.wait_for_given_up(None)
         self.require(call)
         self._running = call
         try:
@@ -201,19 +207,20 @@ class Transaction:
     error neither is tried. Nothing is repeated `repeat_s_max` seconds after the first attempt.
 
     If cancelled: while it begins or flushes, nothing is committed; while it commits, the commit is waited for
-        and stands, then the cancellation goes on. A second cancellation ends the wait; what runs then goes
-        on, and the producer's next call waits for it.
+        and stands, then the cancellation goes on. For either it has `exit_timeout_s`. A second cancellation ends
+        the wait; what runs then goes on, and the producer's next call waits for it.
     """
 
-    def __init__(self, producer: TransactionalProducer, repeat_s_max: float) -> None:
+    def __init__(self, producer: TransactionalProducer, repeat_s_max: float, exit_timeout_s: float) -> None:
         self._producer = producer
         self._repeat_s_max = repeat_s_max
+        self._exit_timeout_s = exit_timeout_s
 
     async def __aenter__(self) -> None:
         try:
             await self._producer.begin_transaction()
         except asyncio.CancelledError:
-            await self._abort()  # it may have begun all the same, and nobody else would end it
+            await self._abort(is_ending=True)  # it may have begun all the same, and nobody else would end it
             raise
 
     async def __aexit__(
@@ -224,11 +231,11 @@ class Transaction:
                 await self._commit()
             except ProducerFailedError:
                 raise
-            except BaseException:
-                await self._abort()
+            except BaseException as failed:
+                await self._abort(is_ending=not isinstance(failed, Exception))
                 raise
         elif not isinstance(raised, ProducerFailedError):
-            await self._abort()
+            await self._abort(is_ending=not isinstance(raised, Exception))
 
     async def _commit(self) -> None:
         repeat_until_s = time.monotonic() + self._repeat_s_max
@@ -241,23 +248,23 @@ class Transaction:
             else:
                 return
 
-    async def _abort(self) -> None:
+    async def _abort(self, is_ending: bool) -> None:
         """Abort to the end, also while being cancelled. The block's own error is the one to be raised."""
-        aborting = asyncio.ensure_future(self._abort_repeatedly())
+        timeout_s = self._exit_timeout_s if is_ending else self._repeat_s_max
+        aborting = asyncio.ensure_future(self._abort_repeatedly(timeout_s))
         try:
-            await asyncio.shield(aborting)
+            await asyncio.wait([aborting], timeout=timeout_s if is_ending else None)
         except asyncio.CancelledError:
-            try:
-                await asyncio.wait([aborting])
-            finally:
-                aborting.cancel()
+            await asyncio.wait([aborting], timeout=self._exit_timeout_s)
             raise
+        finally:
+            aborting.cancel()
 
-    async def _abort_repeatedly(self) -> None:
-        repeat_until_s = time.monotonic() + self._repeat_s_max
+    async def _abort_repeatedly(self, timeout_s: float) -> None:
+        repeat_until_s = time.monotonic() + timeout_s
         for _ in range(ATTEMPTS_MAX):
             try:
-                await self._producer.abort_transaction()
+                await self._producer.abort_transaction(timeout_s)
             except RetriableTransactionError:
                 if time.monotonic() > repeat_until_s:
                     return

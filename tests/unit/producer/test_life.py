@@ -193,7 +193,7 @@ async def test_close__no_thread_is_free__still_settles_every_future(broker, make
     future = await producer.produce("t", b"1")
     asking: asyncio.Future[Any] | None = None
     if executor is None:
-        asking = asyncio.ensure_future(producer.list_topics(timeout=1.5))
+        asking = asyncio.ensure_future(producer.list_topics())
     elif given == "stuck":
         executor.submit(gate.wait, 10)
     else:
@@ -202,11 +202,10 @@ async def test_close__no_thread_is_free__still_settles_every_future(broker, make
     try:
         await asyncio.wait_for(producer.close(timeout=0.05), 5)
         assert isinstance(future.exception(), KafkaException)
-        assert asking is None or not asking.done(), "the only thread was free"
     finally:
         gate.set()
     if asking is not None:
-        with pytest.raises(KafkaException):
+        with pytest.raises(ProducerClosedError):
             await asking
 
 

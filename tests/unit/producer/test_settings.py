@@ -7,6 +7,7 @@ import decimal
 import json
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -302,6 +303,34 @@ async def test_oauth_cb__any_answer_that_confluents_producer_takes__is_taken(mak
     await producer.close(timeout=0)
     assert raised == []
     assert [error for error in told if error.code() == KafkaError._AUTHENTICATION] == []
+
+
+async def raises(config: str | None) -> Any:
+    raise LookupError("no token today")
+
+
+@pytest.mark.parametrize("oauth_cb", [raises, lambda config: 5], ids=["raises", "no token"])
+async def test_oauth_cb__can_not_answer__is_told_at_once_and_blocks_nobody(
+    make, raised, transport, oauth_cb
+) -> None:
+    began_s = time.monotonic()
+    try:
+        make({**NOBODY, **OAUTH, "oauth_cb": oauth_cb, "log_level": 0})
+    except KafkaException as refused:  # the pure transport: confluent's constructor wants the answer
+        assert transport == "pure"
+        told: BaseException | None = refused.__cause__
+    else:
+        await until(lambda: raised, "nobody was told")
+        told = raised[0]["exception"]
+    assert time.monotonic() - began_s < 5, "confluent's constructor waits ten seconds"
+    assert isinstance(told, LookupError | TypeError)
+
+
+@pytest.mark.parametrize("conf", [{}, {"security.protocol": "plaintext", "sasl.mechanisms": "OAUTHBEARER"}])
+async def test_oauth_cb__that_librdkafka_never_asks__blocks_nobody(make, conf) -> None:
+    began_s = time.monotonic()
+    make({**NOBODY, **conf, "oauth_cb": raises})
+    assert time.monotonic() - began_s < 5, "confluent's constructor waits ten seconds"
 
 
 @pytest.fixture

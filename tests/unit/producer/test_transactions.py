@@ -146,7 +146,7 @@ class Recorder:
 async def test_transaction__abort_ends_so__is_repeated_where_it_may_be(aborts, count) -> None:
     recorder = Recorder(aborts=tuple(aborts))
     with pytest.raises(LookupError):
-        async with Transaction(recorder, 60):
+        async with Transaction(recorder, 60, 3):
             raise LookupError
     assert recorder.calls == ["begin", *["abort"] * count]
 
@@ -164,11 +164,11 @@ async def test_transaction__abort_ends_so__is_repeated_where_it_may_be(aborts, c
 async def test_transaction__commit_ends_so__repeats_aborts_or_gives_up(commits, raised, calls) -> None:
     recorder = Recorder(*commits)
     if raised is None:
-        async with Transaction(recorder, 60):
+        async with Transaction(recorder, 60, 3):
             pass
     else:
         with pytest.raises(raised):
-            async with Transaction(recorder, 60):
+            async with Transaction(recorder, 60, 3):
                 pass
     assert recorder.calls == ["begin", *calls]
 
@@ -186,7 +186,7 @@ async def test_transaction__commit_ends_so__repeats_aborts_or_gives_up(commits, 
 async def test_transaction__block_raises__aborts_unless_fatal_and_lets_it_out(error, calls) -> None:
     recorder = Recorder()
     with pytest.raises(type(error)):
-        async with Transaction(recorder, 60):
+        async with Transaction(recorder, 60, 3):
             raise error
     assert recorder.calls == ["begin", *calls]
 
