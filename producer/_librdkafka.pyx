@@ -12,6 +12,7 @@ client's end. All counting is done on the loop's thread, or in the one thread th
 """
 
 cimport cython
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.exc cimport PyErr_Clear, PyErr_ExceptionMatches
@@ -216,6 +217,9 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
+    void *PyUnicode_DATA(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
     PyObject *PyObject_Vectorcall(object, PyObject **, size_t, PyObject *)
 
 _VERSION_MIN, _VERSION_END = 0x020b0000, 0x03000000
@@ -333,9 +337,11 @@ cdef class Message:
         return self._offset if self._offset >= 0 else None
 
     def key(self):
+        self._key = _as_bytes(self._key)
         return self._key
 
     def value(self):
+        self._value = _as_bytes(self._value)
         return self._value
 
     def headers(self):
@@ -354,7 +360,7 @@ cdef class Message:
         return self._leader_epoch if self._leader_epoch >= 0 else None
 
     def __len__(self):
-        return len(self._value) if self._value is not None else 0
+        return len(self._value) if self._value is not None else 0  # as str it is ASCII
 
     def __repr__(self):
         return f"<Message {self._topic} [{self._partition}] offset {self.offset()}, error {self._error}>"
@@ -394,17 +400,28 @@ cdef inline Message _take_back(void *opaque):
     return <Message>_owned(<PyObject *>opaque)
 
 
+cdef inline object _as_bytes(given):
+    """A value or key as a caller sees it. Text that is ASCII stays as it was given until somebody asks."""
+    return PyUnicode_AsUTF8String(given) if type(given) is str else given
+
+
+cdef inline void _point_to(given, void **data, size_t *size):
+    """Where librdkafka reads a value or key: bytes, str that is ASCII, or None."""
+    if given is None:
+        data[0] = NULL
+        size[0] = 0
+    elif type(given) is bytes:
+        data[0] = PyBytes_AS_STRING(given)
+        size[0] = PyBytes_GET_SIZE(given)
+    else:
+        data[0] = PyUnicode_DATA(given)
+        size[0] = PyUnicode_GET_LENGTH(given)
+
+
 cdef inline void _fill(rd_kafka_message_t *message, Message record):
-    """What `produce_batch` reads of a message, out of a record that is lent with it. Value and key are bytes or None."""
-    message.payload = NULL
-    message.key = NULL
-    message.len = message.key_len = 0
-    if record._value is not None:
-        message.payload = PyBytes_AS_STRING(record._value)
-        message.len = PyBytes_GET_SIZE(record._value)
-    if record._key is not None:
-        message.key = PyBytes_AS_STRING(record._key)
-        message.key_len = PyBytes_GET_SIZE(record._key)
+    """What `produce_batch` reads of a message, out of a record that is lent with it."""
+    _point_to(record._value, &message.payload, &message.len)
+    _point_to(record._key, &message.key, &message.key_len)
     message.err = RD_KAFKA_RESP_ERR_NO_ERROR
     message._private = _lend(record)
 
@@ -436,7 +453,9 @@ cdef inline object _payload(str name, given):
     if given is None or type(given) is bytes:
         return given
     if type(given) is str:
-        return PyUnicode_AsUTF8String(given)
+        return given if PyUnicode_IS_COMPACT_ASCII(given) else PyUnicode_AsUTF8String(given)
+    if type(given) is bytearray:
+        return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(given), PyByteArray_GET_SIZE(given))
     return arguments.checked_payload(name, given)
 
 
@@ -461,13 +480,15 @@ cdef inline int64_t _timestamp(given) except? -2:
 
 
 cdef list _headers(given):
-    cdef list checked = []
+    cdef list checked
     cdef Py_ssize_t size
     if type(given) is dict:
-        given = list((<dict>given).items())
-    elif type(given) is not list:
+        checked = list((<dict>given).items())
+    elif type(given) is list:
+        checked = (<list>given)[:]
+    else:
         return arguments.checked_headers(given)
-    for pair in <list>given:
+    for pair in checked:
         if (
             type(pair) is not tuple
             or len(<tuple>pair) != 2
@@ -477,7 +498,6 @@ cdef list _headers(given):
         ):
             return arguments.checked_headers(given)
         PyUnicode_AsUTF8AndSize((<tuple>pair)[0], &size)
-        checked.append(pair)
     return checked or None
 
 
@@ -1022,22 +1042,18 @@ cdef class Records:
         cdef dict message
         cdef Py_ssize_t known = 0
         message = <dict>given if type(given) is dict else arguments.checked_message(given)
-        value = key = headers = None
-        timestamp = 0
-        if (found := PyDict_GetItemWithError(message, "value")) != NULL:
-            known += 1
-            value = <object>found
-        if (found := PyDict_GetItemWithError(message, "key")) != NULL:
-            known += 1
-            key = <object>found
+        value = _known(message, "value", None, &known)
+        key = _known(message, "key", None, &known)
+        headers = timestamp = None
         if known < len(message):
-            arguments.checked_message(message)
-            headers = message.get("headers")
-            timestamp = message.get("timestamp") or 0
-            if (own := message.get("partition")) is not None:
-                partition = own
-            on_delivery = arguments.callback_of(message, on_delivery)
-        return self._make(topic, value, key, partition, on_delivery, timestamp, headers)
+            headers = _known(message, "headers", None, &known)
+            timestamp = _known(message, "timestamp", None, &known)
+            partition = _known(message, "partition", partition, &known)
+            on_delivery = _known(message, "callback", on_delivery, &known)
+            on_delivery = _known(message, "on_delivery", on_delivery, &known)
+            if known < len(message):
+                arguments.checked_message(message)
+        return self._make(topic, value, key, partition, on_delivery, timestamp or 0, headers)
 
     cdef object _enter(self, Message record):
         cdef bint is_first = not PyList_GET_SIZE(self._buffer)
@@ -1363,13 +1379,23 @@ cdef class Records:
         return 0
 
 
+cdef inline object _known(dict message, str name, otherwise, Py_ssize_t *known):
+    """What a message of a batch has by this name, counted if it has one."""
+    cdef PyObject *found = PyDict_GetItemWithError(message, name)
+    if found == NULL:
+        return otherwise
+    known[0] += 1
+    return otherwise if <object>found is None else <object>found
+
+
 def _nothing():
     pass
 
 
 cdef dict _mapping_of(Message record):
     """As confluent's produce_batch reads it; its future stands for its callback."""
-    mapping = {"value": record._value, "key": record._key, "callback": record._on_delivery or record._future}
+    mapping = {"value": _as_bytes(record._value), "key": _as_bytes(record._key)}
+    mapping["callback"] = record._on_delivery or record._future
     if record._headers is not None:
         mapping["headers"] = record._headers
     if record._timestamp_ms:
