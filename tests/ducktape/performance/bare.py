@@ -2,6 +2,7 @@
 
     .venv/bin/systest kafka up --performance                             # in another terminal; it tells its address
     python tests/ducktape/performance/bare.py --bootstrap-server HOST:PORT [--rounds N] [--records N] [--shapes]
+        [--set acks=1] [--topics N]
 
 The speed table records and verifies every record, which costs the caller of each producer some tenths of a microsecond
 and so brings their ratios nearer to 1. Here nothing is stamped and nothing is read back: a fresh process for each
@@ -12,7 +13,7 @@ own loop costs shows beside uvloop's, with the transport that is taken by defaul
 
 With --shapes the records are what services send: text, keys, headers and so on, each shape by itself and all in
 turn, and each against the synchronous producer with the same arguments (one `on_delivery` a record, which it has
-anyway).
+anyway). What services set can be set, too, and their records go to several topics in turn.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -162,7 +164,7 @@ async def first_of_ours(transport: str, conf: dict[str, Any], topic: str) -> Fig
     return _first_of(spans_s)
 
 
-def sync(case: str, conf: dict[str, Any], topic: str, records: int) -> Figures:
+def sync(case: str, conf: dict[str, Any], topics: Sequence[str], records: int) -> Figures:
     """confluent's Producer, with an `on_delivery` for each record."""
     producer: Any = confluent_kafka.Producer(conf)
     told = 0
@@ -175,7 +177,8 @@ def sync(case: str, conf: dict[str, Any], topic: str, records: int) -> Figures:
 
     def send(count: int) -> None:
         first = told
-        for number, given in zip(range(count), itertools.cycle(records_given), strict=False):
+        in_turn = zip(range(count), itertools.cycle(records_given), itertools.cycle(topics), strict=False)
+        for number, given, topic in in_turn:
             while number - (told - first) >= IN_FLIGHT:
                 producer.poll(0.1)
             producer.produce(topic, on_delivery=partial(on_delivery, number), **given)
@@ -188,7 +191,7 @@ def sync(case: str, conf: dict[str, Any], topic: str, records: int) -> Figures:
     times_ns = []
     for number in range(SINGLES):
         began_ns, before = time.perf_counter_ns(), told
-        producer.produce(topic, VALUES[0], on_delivery=partial(on_delivery, number))
+        producer.produce(topics[0], VALUES[0], on_delivery=partial(on_delivery, number))
         called_ns = time.perf_counter_ns()
         while told == before:
             producer.poll(0.1)
@@ -207,7 +210,12 @@ def _of_sync(case: str) -> list[dict[str, Any]]:
 
 
 def asynchronous(
-    transport: str, loop: asyncio.AbstractEventLoop, case: str, conf: dict[str, Any], topic: str, records: int
+    transport: str,
+    loop: asyncio.AbstractEventLoop,
+    case: str,
+    conf: dict[str, Any],
+    topics: Sequence[str],
+    records: int,
 ) -> Figures:
     """This project's AIOProducer over one of its transports."""
 
@@ -218,7 +226,8 @@ def asynchronous(
 
     async def singles(count: int) -> None:
         window: deque[asyncio.Future[Any]] = deque()
-        for _, given in zip(range(count), itertools.cycle(records_given), strict=False):
+        in_turn = zip(range(count), itertools.cycle(records_given), itertools.cycle(topics), strict=False)
+        for _, given, topic in in_turn:
             if len(window) >= IN_FLIGHT:
                 await window.popleft()
                 while window and window[0].done():
@@ -228,7 +237,7 @@ def asynchronous(
 
     async def batches(count: int) -> None:
         window: deque[asyncio.Future[Any]] = deque()
-        for _ in range(count // BATCH):
+        for _, topic in zip(range(count // BATCH), itertools.cycle(topics), strict=False):
             if len(window) >= IN_FLIGHT // BATCH:
                 await window.popleft()
             window.append(await producer.produce_batch(topic, [{**given} for given in records_given]))
@@ -238,7 +247,7 @@ def asynchronous(
         times_ns = []
         for _ in range(SINGLES):
             began_ns = time.perf_counter_ns()
-            delivery = await producer.produce(topic, VALUES[0])
+            delivery = await producer.produce(topics[0], VALUES[0])
             called_ns = time.perf_counter_ns()
             await delivery
             times_ns.append((began_ns, called_ns, time.perf_counter_ns()))
@@ -295,33 +304,42 @@ def _setting(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def play(producer: str, case: str, servers: str, topic: str, records: int) -> Figures:
+@dataclass(frozen=True)
+class Plan:
+    """What every producer is given: `settings` above SETTINGS, and how many topics its records go to in turn."""
+
+    servers: str
+    records: int
+    settings: dict[str, str]
+    topics: tuple[str, ...]
+
+
+def play(producer: str, case: str, plan: Plan) -> Figures:
     """One producer at one case, in this process."""
-    conf = {**SETTINGS, "bootstrap.servers": servers, "linger.ms": 0 if case == ONE_AT_A_TIME else 1}
+    conf = {**SETTINGS, "linger.ms": 0 if case == ONE_AT_A_TIME else 1, **plan.settings}
+    conf["bootstrap.servers"] = plan.servers
     if producer == SYNC and case == FIRST:
-        return first_of_sync(conf, topic)
+        return first_of_sync(conf, plan.topics[0])
     if producer == SYNC:
-        return sync(case, conf, topic, records)
+        return sync(case, conf, plan.topics, plan.records)
     if producer == FLOOR:
-        return floor(conf, topic)
+        return floor(conf, plan.topics[0])
     transport, _, kind = producer.partition("/")
     with contextlib.closing(new_loop(Loop(kind or "asyncio"))) as loop:
         if case == FIRST:
-            return loop.run_until_complete(first_of_ours(transport, conf, topic))
-        return asynchronous(transport, loop, case, conf, topic, records)
+            return loop.run_until_complete(first_of_ours(transport, conf, plan.topics[0]))
+        return asynchronous(transport, loop, case, conf, plan.topics, plan.records)
 
 
-def compare(servers: str, rounds: int, records: int, bases: Mapping[str, str]) -> list[str]:
-    """A line for each figure of each of this project's transports, and of the synchronous producer, at the cases that
-    `bases` names.
-    """
-    from systest.metrics.interval import (
-        median_interval,
-    )  # numpy, whose threads are to stay out of a producer's process
+Played = dict[tuple[str, str], list[Figures]]
+"""What came of each producer at each case, by rounds."""
 
-    topic = f"bare-{random.randrange(1 << 32):08x}"
-    admin = AdminClient({"bootstrap.servers": servers})
-    admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result()
+
+def compare(plan: Plan, rounds: int, bases: Mapping[str, str]) -> Played:
+    """Play each of this project's transports, and the synchronous producer, at the cases that `bases` names."""
+    admin = AdminClient({"bootstrap.servers": plan.servers})
+    for made in admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in plan.topics]).values():
+        made.result()
     ours = [*transports()]
     if ONE_AT_A_TIME in bases:
         ours.insert(1, f"{ours[0]}/uvloop")
@@ -332,21 +350,54 @@ def compare(servers: str, rounds: int, records: int, bases: Mapping[str, str]) -
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
         for producer, case in random.sample(plays, len(plays)):
-            command = [sys.executable, __file__, "--play", producer, case, servers, topic, str(records)]
+            command = [sys.executable, __file__, "--play", producer, case, json.dumps(asdict(plan))]
             output = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=PLAY_LIMIT_S).stdout
             played[producer, case].append(json.loads(output))
-    lines = [f"{'':30}{'':17}{'figure':>12}{'median':>14}{'ratio':>8}  95 % interval"]
-    for producer, case in plays:
-        base = played[SYNC, bases[case]]
-        for name in played[producer, case][0]:
-            values = [figures[name] for figures in played[producer, case]]
-            ratios = [value / figures[name] for value, figures in zip(values, base, strict=True)]
-            interval = median_interval(ratios)
-            sure = "too few rounds" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
-            line = f"{case:30}{producer:17}{name:>12}{statistics.median(values):>14,.2f}"
-            lines.append(line if producer == SYNC else f"{line}{statistics.median(ratios):>7.2f}x  {sure}")
-    admin.delete_topics([topic])[topic].result()
-    return lines
+    for deleted in admin.delete_topics(list(plan.topics)).values():
+        deleted.result()
+    return played
+
+
+def ratio_of(played: Played, producer: str, case: str, base: str, name: str) -> str:
+    """A figure's ratio to the synchronous producer's in the same round, with its interval."""
+    from systest.metrics.interval import (
+        median_interval,
+    )  # numpy, whose threads are to stay out of a producer's process
+
+    pairs = zip(played[producer, case], played[SYNC, base], strict=True)
+    ratios = [figures[name] / against[name] for figures, against in pairs]
+    interval = median_interval(ratios)
+    sure = "too few rounds" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
+    return f"{statistics.median(ratios):.2f}x [{sure}]"
+
+
+def lines_of(played: Played, bases: Mapping[str, str]) -> Iterator[str]:
+    """A line for each figure."""
+    yield f"{'':30}{'':17}{'figure':>12}{'median':>14}  ratio [95 % interval]"
+    for (producer, case), rounds in played.items():
+        for name in rounds[0]:
+            median = statistics.median(figures[name] for figures in rounds)
+            ratio = "" if producer == SYNC else ratio_of(played, producer, case, bases[case], name)
+            yield f"{case:30}{producer:17}{name:>12}{median:>14,.2f}  {ratio}".rstrip()
+
+
+def shape_tables(played: Played, names: Sequence[str]) -> Iterator[str]:
+    """A table for each transport, in Markdown: a line for each shape."""
+    for transport in transports():
+        yield f"| {transport} | sync, records/s | CPU, us | one by one: rate | CPU | in batches: rate | CPU |"
+        yield "|---|---:|---:|---:|---:|---:|---:|"
+        for name in names:
+            sync_rounds = played[SYNC, name]
+            rate, cpu_us = (
+                statistics.median(each[figure] for each in sync_rounds) for figure in ("rate_per_s", "cpu_us")
+            )
+            ratios = [
+                ratio_of(played, transport, case, name, figure)
+                for case in (name, f"{name}{IN_BATCH}")
+                for figure in ("rate_per_s", "cpu_us")
+            ]
+            yield f"| {name} | {rate:,.0f} | {cpu_us:.2f} | {' | '.join(ratios)} |"
+        yield ""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -364,19 +415,31 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar="NAME",
         help="this shape alone; may be given again",
     )
-    parser.add_argument("--play", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of all producers")
+    parser.add_argument(
+        "--topics", type=int, default=1, metavar="N", help="for the records in turn (default: 1)"
+    )
+    parser.add_argument("--play", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.play is not None:
-        producer, case, servers, topic, records = args.play
-        print(json.dumps(play(producer, case, servers, topic, int(records))))
+        producer, case, given = args.play
+        print(json.dumps(play(producer, case, Plan(**json.loads(given)))))
     elif args.bootstrap_server is None:
         parser.error(
             "--bootstrap-server is missing; `systest kafka up --performance` starts a broker and tells its address"
         )
+    elif wrong := [each for each in args.set if "=" not in each]:
+        parser.error(f"--set {wrong[0]} names no value; write NAME=VALUE")
     else:
+        first = f"bare-{random.randrange(1 << 32):08x}"
+        topics = tuple(f"{first}-{number}" for number in range(args.topics))
+        plan = Plan(
+            args.bootstrap_server, args.records, dict(each.split("=", 1) for each in args.set), topics
+        )
         names = args.shape or (list(SHAPES) if args.shapes else [])
         bases = {case: name for case, name in SHAPE_BASES.items() if name in names} or BASES
-        print("\n".join(compare(args.bootstrap_server, args.rounds, args.records, bases)))
+        played = compare(plan, args.rounds, bases)
+        print("\n".join(shape_tables(played, names) if names else lines_of(played, bases)))
 
 
 if __name__ == "__main__":
