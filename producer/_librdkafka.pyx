@@ -212,8 +212,11 @@ cdef extern from *:
     #else
     #define interpreter_ends() _Py_IsFinalizing()
     #endif
+    /* The exception that C code left; a bare `raise` looks for one that is being handled. */
+    #define as_it_was_raised() (-1)
     """
     bint interpreter_ends()
+    int as_it_was_raised() except -1
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
@@ -326,6 +329,10 @@ cdef class Message:
     cdef object _report
     cdef Py_ssize_t _index
     """Its place in the produce_batch that `_report` is of."""
+    cdef rd_kafka_resp_err_t _err
+    """What librdkafka said of it; of a failed record `_error` is made of it, when it is told."""
+    cdef bint _is_refused
+    """It is in the buffer and will have no report."""
 
     def topic(self):
         return self._topic
@@ -872,7 +879,7 @@ cdef inline int _set_result(future, result) except -1:
     elif PyErr_ExceptionMatches(InvalidStateError):
         PyErr_Clear()  # the caller gave up the wait
     else:
-        raise
+        as_it_was_raised()
     return 0
 
 
@@ -937,7 +944,17 @@ cdef class Records:
     cdef unsigned long _thread
     cdef list _buffer
     cdef Py_ssize_t _head
+    cdef Py_ssize_t _refusals
+    """Records before the head that were refused, and are not in `_refused` yet."""
+    cdef Py_ssize_t _looked_through
+    """How far the buffer was looked through for them."""
     cdef object _refused
+    cdef Message _telling
+    """The record whose outcome is being told. Where that was interrupted, the next drain goes on with it."""
+    cdef object _batch
+    """The BatchReport whose records were settled last. It is told when another's come, or at the end of a drain."""
+    cdef Py_ssize_t _batch_settled
+    """How many of them it was not told of."""
     cdef list _epochs
     cdef Epoch _epoch
     cdef rd_kafka_message_t *_messages
@@ -1003,6 +1020,8 @@ cdef class Records:
         return made
 
     def enter(self, Message record):
+        if record._epoch is not None:
+            return record._future
         return self._enter(record)
 
     def enter_many(self, list made, Py_ssize_t start):
@@ -1082,7 +1101,7 @@ cdef class Records:
             while self._head < PyList_GET_SIZE(self._buffer):
                 first = <Message>PyList_GET_ITEM(self._buffer, self._head)
                 if first._rkt == NULL:
-                    self._refuse(first, first._error)
+                    self._refuse(first)
                     continue
                 if first._headers is None and not first._timestamp_ms:
                     is_full = self._hand_over_run(first)
@@ -1093,7 +1112,9 @@ cdef class Records:
                 if self._client._lent or self._client._event != NULL:
                     self.queue_full += 1
                     return False
-                self._refuse(<Message>PyList_GET_ITEM(self._buffer, self._head), _never_fits())
+                first = <Message>PyList_GET_ITEM(self._buffer, self._head)
+                first._error = _never_fits()
+                self._refuse(first)
             return True
         finally:
             self._forget_handed_over()
@@ -1135,7 +1156,8 @@ cdef class Records:
             if message.err == _QUEUE_FULL:
                 is_full = True  # librdkafka takes nothing after the first that found the queue full
             elif not is_full:
-                self._refuse(record, KafkaError(message.err))
+                record._err = message.err
+                self._refuse(record)
         return is_full
 
     cdef bint _hand_over_one(self, Message record) except -1:
@@ -1184,27 +1206,42 @@ cdef class Records:
         reason = _kafka_exception(error).args[0]
         if reason.code() == _QUEUE_FULL:
             return True
-        self._refuse(record, reason)
+        record._error = _state_refusal() if reason.code() == _STATE else reason
+        self._refuse(record)
         return False
 
-    cdef int _refuse(self, Message record, error) except -1:
-        """The record at the head will have no report: the next drain settles it."""
-        record._error = _state_refusal() if error.code() == _STATE else error
-        self._refused.append(record)
+    cdef void _refuse(self, Message record) noexcept:
+        """The record at the head will have no report. Nothing here can fail, with others in librdkafka's hands; what
+        can is done by `_forget_handed_over`, and again where it was interrupted.
+        """
+        record._is_refused = True
+        self._refusals += 1
         self._head += 1
         self.handed_over += 1
-        return 0
 
     def drop(self, error):
+        cdef Message record
         try:
             while self._head < PyList_GET_SIZE(self._buffer):
-                self._refuse(<Message>PyList_GET_ITEM(self._buffer, self._head), error)
+                record = <Message>PyList_GET_ITEM(self._buffer, self._head)
+                record._error = error
+                self._refuse(record)
         finally:
             self._forget_handed_over()
 
     cdef int _forget_handed_over(self) except -1:
+        cdef Message record
+        while self._refusals:
+            record = <Message>PyList_GET_ITEM(self._buffer, self._looked_through)
+            if record._is_refused:
+                if record._error is None:
+                    record._error = _state_refusal() if record._err == _STATE else KafkaError(record._err)
+                self._refused.append(record)
+                record._is_refused = False
+                self._refusals -= 1
+            self._looked_through += 1
         del self._buffer[: self._head]
-        self._head = 0
+        self._head = self._looked_through = 0
         if self._refused:
             self.on_refused()
         return 0
@@ -1236,6 +1273,8 @@ cdef class Records:
         self._is_busy = True
         self._until_s = _monotonic_s() + budget_s
         try:
+            if self._telling is not None:
+                is_over = self._settle(self._telling)
             while self._refused and not is_over:
                 is_over = self._settle(self._refused.popleft())
             while not is_over and client._has_event():
@@ -1246,89 +1285,91 @@ cdef class Records:
             return is_over
         finally:
             self._is_busy = False
+            self._tell_batch()
 
     cdef bint _settle_reports(self, Client client) except -1:
-        """Settle the records of a report event; whether the time was over before all were.
-
-        Acknowledged records of one produce_batch mostly come together: they are counted here, and told at once.
-        """
+        """Settle the records of a report event; whether the time was over before all were."""
         cdef const rd_kafka_message_t *message
         cdef Message record
-        cdef Py_ssize_t acknowledged = 0
-        report = None
-        try:
-            while True:
-                message = rd_kafka_event_message_next(client._event)
-                if message == NULL:
-                    return False
-                client._lent -= 1
-                record = _take_back(message._private)
-                record._partition = message.partition
-                record._offset = message.offset
-                record._timestamp_ms = rd_kafka_message_timestamp(message, &record._timestamp_type)
-                record._latency_us = rd_kafka_message_latency(message)
-                record._leader_epoch = rd_kafka_message_leader_epoch(message)
-                if message.err:
-                    record._error = KafkaError(message.err)
-                elif record._report is not None and record._on_delivery is None:
-                    if record._report is not report:
-                        if acknowledged:
-                            report.acknowledge(acknowledged)
-                            acknowledged = 0
-                        report = record._report
-                    acknowledged += 1
-                    record._report = None
-                    self._count(record)
-                    if not self.settled & self._look_mask and self._look(record):
-                        return True
-                    continue
-                if self._settle(record):
-                    return True
-        finally:
-            if acknowledged:
-                report.acknowledge(acknowledged)
-
-    cdef inline void _count(self, Message record):
-        record._epoch.unsettled -= 1
-        record._epoch = None
-        self.settled += 1
+        while True:
+            message = rd_kafka_event_message_next(client._event)
+            if message == NULL:
+                return False
+            client._lent -= 1
+            record = _take_back(message._private)
+            record._partition = message.partition
+            record._offset = message.offset
+            record._timestamp_ms = rd_kafka_message_timestamp(message, &record._timestamp_type)
+            record._latency_us = rd_kafka_message_latency(message)
+            record._leader_epoch = rd_kafka_message_leader_epoch(message)
+            record._err = message.err
+            if self._settle(record):
+                return True
 
     cdef bint _settle(self, Message record) except -1:
-        """Tell everybody of a record's outcome; whether the time is over. Whatever is raised on the way, each is told
-        once.
+        """Tell everybody of a record's outcome; whether the time is over.
+
+        A record that has its epoch was not told. Whatever is raised on the way: what may be repeated comes first, and
+        is; what may not (the counts) follows, all in one step of C.
         """
         cdef bint is_over = False
-        future, on_delivery, report = record._future, record._on_delivery, record._report
-        record._future = record._on_delivery = record._report = None
-        self._count(record)
-        if on_delivery is not None and self._only_failures and record._error is None:
-            on_delivery = None
-        try:
-            if record._error is not None:
-                self._fail(record, future, report, on_delivery is not None)
-            elif report is not None:
-                report.acknowledge(1)
+        self._telling = record
+        if record._epoch is not None:
+            if record._err or record._error is not None:
+                self._fail(record)
+            elif record._report is not None:
+                self._begin_batch(record._report)
             else:
-                _set_result(future, record)
-        finally:
-            if on_delivery is not None:
+                _set_result(record._future, record)
+            if record._report is not None:
+                self._batch_settled += 1
+                record._report = None
+            record._future = None
+            record._epoch.unsettled -= 1
+            record._epoch = None
+            self.settled += 1
+        on_delivery = record._on_delivery
+        if on_delivery is not None:
+            record._on_delivery = None
+            if record._error is not None or not self._only_failures:
                 self._call(on_delivery, record)
                 is_over = _monotonic_s() > self._until_s
+        self._telling = None
         if not self.settled & self._look_mask:  # last, since it may raise
             is_over = self._look(record) or is_over
         return is_over
 
-    cdef int _fail(self, Message record, future, report, bint is_heard) except -1:
+    cdef inline int _begin_batch(self, report) except -1:
+        """Records of one produce_batch mostly come together: they are counted here, and told at once."""
+        if report is not self._batch:
+            self._tell_batch()
+            self._batch = report
+        return 0
+
+    cdef int _tell_batch(self) except -1:
+        if self._batch is not None:
+            if self._batch_settled:
+                self._batch.remaining -= self._batch_settled
+                self._batch_settled = 0
+            self._batch.finish()
+            self._batch = None
+        return 0
+
+    cdef int _fail(self, Message record) except -1:
+        cdef bint is_heard = record._on_delivery is not None
         self.room = 0  # what the failure means for the next record is asked first
-        try:
-            if report is not None:
-                report.fail(record._index, record._error)
-            elif not future.done():
-                future.set_exception(KafkaException(record._error))
-        finally:
-            is_heard = self._callbacks.note_failure(record._error) or is_heard
-            if is_heard and future is not None and not future.cancelled():
-                future.exception()
+        if record._error is None:
+            record._error = KafkaError(record._err)
+        is_heard = self._callbacks.on_failure(record._error) or is_heard
+        if record._report is not None:
+            self._begin_batch(record._report)
+            record._report.fail(record._index, record._error)
+        else:
+            if not record._future.done():
+                record._future.set_exception(KafkaException(record._error))
+            if is_heard and not record._future.cancelled():
+                record._future.exception()
+        self._callbacks.failures[record._error.name()] += 1
         return 0
 
     cdef int _call(self, on_delivery, Message record) except -1:

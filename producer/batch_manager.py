@@ -71,7 +71,7 @@ class ProducerBatchManager:
         self._require_may_go_on = require_may_go_on
         self._batch_size = batch_size
         self._unsettled_max = unsettled_max
-        self._timeouts = BufferTimeoutManager(loop, self.hand_over, buffer_timeout_s)
+        self._timeouts = BufferTimeoutManager(loop, self.hand_over, self._look_after, buffer_timeout_s)
         self._line: deque[Turn] = deque()
         self._given_up = 0
         self._is_left_over = False
@@ -167,8 +167,8 @@ class ProducerBatchManager:
         If cancelled or closed: nothing was buffered, unless the turn had come.
         """
         turn = Turn(enter, self._loop.create_future())
-        self._line.append(turn)
         try:
+            self._line.append(turn)
             return await turn.granted
         except BaseException:  # also where the coroutine is closed, and nothing but this cancels the wait
             turn.granted.cancel()
@@ -210,6 +210,13 @@ class ProducerBatchManager:
             if self._is_left_over:
                 self._timeouts.try_again()
 
+    def _look_after(self) -> bool:
+        """Do what any call of the loop should have done; whether there is more to come."""
+        self.hand_over()
+        transport = self._executor.transport
+        transport.serve()
+        return self._records.unsettled() > 0 and transport.client() is not None
+
     def drop_buffer(self, error: KafkaError) -> None:
         """Fail every record that the transport has not taken."""
         self.close_room()
@@ -233,19 +240,32 @@ class ProducerBatchManager:
         records = self._records
         admitted = False
         while self._line and not self._is_left_over and records.unsettled() < self._unsettled_max:
-            turn = self._line.popleft()
+            turn = self._line[0]
             if turn.granted.done():
-                self._given_up -= 1
-                continue
-            try:
-                turn.granted.set_result(turn.enter())
-            except Exception as raised:  # noqa: BLE001 (its caller's to know)
-                turn.granted.set_exception(raised)
-            admitted = True
+                self._given_up = max(self._given_up - 1, 0)
+            else:
+                self._grant(turn)
+                admitted = True
+            del self._line[0]
             if records.buffered() >= self._batch_size:
                 self._hand_over_timed()
         if admitted:
             self._hand_over_timed()
+
+    @staticmethod
+    def _grant(turn: Turn) -> None:
+        try:
+            turn.granted.set_result(turn.enter())
+        except BaseException:
+            # A signal's, perhaps when the record was in: nothing changes then by entering it again.
+            if not turn.granted.done():
+                try:
+                    entered = turn.enter()
+                except Exception as raised:  # noqa: BLE001 (its caller's to know)
+                    turn.granted.set_exception(raised)
+                    return
+                turn.granted.set_result(entered)
+            raise
 
     def _wake_waiters(self) -> None:
         settled = self._records.settled

@@ -69,14 +69,18 @@ class BatchFailedError(Exception):
 
 
 class BatchReport:
-    """Collects the outcomes of the records of one `produce_batch`, and resolves its future with the last."""
+    """Collects the outcomes of the records of one `produce_batch`, and resolves its future with the last.
 
-    __slots__ = ("_count", "_failures", "_future", "_note_failure", "_remaining")
+    Whoever settles one counts `remaining` down in the same step in which it notes for itself that it did, where no
+    signal can come between; then it calls `finish`. All else here may be repeated when it was interrupted.
+    """
+
+    __slots__ = ("_count", "_failures", "_future", "_note_failure", "remaining")
 
     def __init__(
         self, count: int, future: asyncio.Future[BatchResult], note_failure: Callable[[KafkaError], bool]
     ) -> None:
-        self._count = self._remaining = count
+        self._count = self.remaining = count
         self._future = future
         self._note_failure = note_failure
         self._failures: dict[int, BaseException] = {}
@@ -87,17 +91,16 @@ class BatchReport:
         self._failures[index] = reason.with_traceback(
             None
         )  # which would keep the caller's frames, and the producer
-        self.acknowledge(1)
+        self.remaining -= 1
+        self.finish()
 
     def fail(self, index: int, error: KafkaError) -> None:
-        """The record at `index` failed."""
+        """The record at `index` failed. It still is to be counted."""
         self._failures[index] = KafkaException(error)
-        self.acknowledge(1)
 
-    def acknowledge(self, count: int) -> None:
-        """So many more records have their outcome."""
-        self._remaining -= count
-        if not self._remaining and not self._future.done():
+    def finish(self) -> None:
+        """Resolve the future if no record remains."""
+        if not self.remaining and not self._future.done():
             self._future.set_result(BatchResult(self._count, dict(sorted(self._failures.items()))))
 
 
@@ -109,19 +112,12 @@ class CallbackManager:
         self.only_failures = only_failures
         """Whether on_delivery is to be called for failures alone (`delivery.report.only.error`)."""
         self.failures: Counter[str] = Counter()
-        """Failed records by the name of their error."""
+        """Failed records by the name of their error. Whoever settles one counts it, as a batch's `remaining`."""
         self.latencies = LatencySampler()
         self.on_failure: Callable[[KafkaError], bool] = lambda error: False
-        """Told of every record's failure; whether the caller hears of it otherwise than by the future."""
-
-    def note_failure(self, error: KafkaError) -> bool:
-        """A record failed; whether its caller hears of it otherwise than by the future."""
-        self.failures[error.name()] += 1
-        return self.on_failure(error)
-
-    def call(self, on_delivery: OnDelivery, error: KafkaError | None, message: Any) -> None:
-        """Run on_delivery. What it raises is reported and harms no other record."""
-        self._calls.call(partial(_context_of, message), on_delivery, error, message)
+        """Told of every record's failure, of one perhaps again; whether its caller hears of it otherwise than by the
+        future.
+        """
 
     def follow(self, outcome: Any, message: Any) -> None:
         """on_delivery returned something: await it where it can be awaited."""

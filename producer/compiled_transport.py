@@ -25,6 +25,7 @@ from producer.binding import native_settings, oauth_cb_for
 from producer.callbacks import SERVE_BUDGET_S, CallbackManager
 from producer.client_conf import ClientConf, checked_token
 from producer.forks import keep_from_children
+from producer.interruptions import complete_call_soon
 from producer.threads import call_apart
 
 
@@ -91,6 +92,9 @@ class CompiledTransport:
             is_more = self._drain()
             self.on_progress()
             more = is_more
+        except BaseException as raised:
+            complete_call_soon(raised)
+            raise
         finally:
             if more:
                 self._serve_soon()

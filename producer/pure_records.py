@@ -5,6 +5,10 @@ A record is the mapping that confluent's `produce_batch` reads. What it carries 
 plain record's own future; a pooled ReusableMessageCallback where there is more to tell than that. Reports come
 inside librdkafka's poll(), where polling again would abort the process: so code of the user never runs there, but
 when poll() has returned. A report that arrives on another thread is only caught there and settled on the loop.
+
+A signal's handler may raise where CPython looks for signals: where a function begins, after a call, where a loop jumps
+back. So what belongs together (what was told of a record and that it was, its entry and its count) is changed by
+statements without a call, `+=` instead of `append()`; what comes before them may be repeated, and is.
 """
 
 from __future__ import annotations
@@ -13,7 +17,9 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import starmap
 from threading import get_ident
+from traceback import walk_tb
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -73,29 +79,49 @@ class Run:
 
 
 class ReusableMessageCallback:
-    """The callback of a record with more to tell than its future: an on_delivery, a place in a batch's report, or
-    headers, which confluent-kafka keeps from its Message. Pooled again once it was settled.
+    """The callback of a record with more to tell than its future: an on_delivery, a place in a batch's report, headers,
+    which confluent-kafka keeps from its Message, or an error. Pooled again once it was settled.
     """
 
-    __slots__ = ("_records", "epoch", "future", "headers", "on_delivery", "place", "report")
+    __slots__ = ("_records", "epoch", "error", "future", "headers", "message", "on_delivery", "place", "report")
 
     def __init__(self, records: PureRecords) -> None:
         self._records = records
         self.epoch: Epoch | None = None
+        """None from when its record's outcome was told to all but its on_delivery."""
         self.future: asyncio.Future[Any] | None = None
         self.report: BatchReport | None = None
         self.place = 0
         self.on_delivery: OnDelivery | None = None
         self.headers: list[tuple[str, bytes | None]] | None = None
+        self.error: KafkaError | None = None
+        self.message: Any = None
+        """From when it is due, its report."""
 
     def __call__(self, error: KafkaError | None, message: Any) -> None:
         records = self._records
         if get_ident() != records.thread:
             records.catch(self, error, message)
-        elif self.headers is not None or self.on_delivery is not None or error is not None:
-            records.take_report(self, error, message)
-        else:
-            records.settle(self, None, message)
+            return
+        if self.headers is not None and isinstance(message, Message):
+            message.set_headers(list(self.headers))
+        if error is not None or (self.on_delivery is not None and not records.only_failures):
+            records.make_due(self, error, message)
+            return
+        epoch, future, report = self.epoch, self.future, self.report
+        assert epoch is not None, "a callback is told once"
+        if future is not None and not future.done():
+            future.set_result(message)
+        self.epoch = self.future = self.report = self.on_delivery = self.headers = None
+        epoch.settled += 1
+        if report is not None:
+            report.remaining -= 1
+            if not report.remaining:
+                records.finished = report
+                records.finish()
+        records.free(self)
+        if not epoch.settled & records.look_mask:
+            records.look(message)
 
 
 def _delivery_future(records: PureRecords) -> type[asyncio.Future[Any]]:
@@ -107,17 +133,14 @@ def _delivery_future(records: PureRecords) -> type[asyncio.Future[Any]]:
         if get_ident() != records.thread:
             records.catch(future, error, message)
             return
-        epoch = future.epoch
         if error is not None:
-            records.fail(future, error, False)
-        else:
-            try:
-                future.set_result(message)
-            except asyncio.InvalidStateError:
-                pass  # the caller gave up the wait
-            except BaseException:
-                records.catch_again(future, error, message)
-                raise
+            records.make_due_of(future, error, message)
+            return
+        epoch = future.epoch
+        try:
+            future.set_result(message)
+        except asyncio.InvalidStateError:
+            pass  # the caller gave up the wait
         future.epoch = None
         epoch.settled += 1
         if not epoch.settled & records.look_mask:
@@ -156,9 +179,13 @@ class PureRecords:
         self._callbacks = callbacks
         self._batch_size = batch_size
         self._on_delivery = on_delivery
+        self.only_failures = callbacks.only_failures
+        self._settling = {ReusableMessageCallback.__call__.__code__}
+        """The code whose frame has a report."""
         self._producer: Producer | None = producer
         self._produce_batch = getattr(producer, "produce_batch", None)  # from 2.12 on
         self._future_type = _delivery_future(self)
+        self._settling.add(self._future_type.__call__.__code__)
         self._topics: set[str] = set()
         """Those that were checked."""
         self._runs: deque[Run] = deque()
@@ -169,9 +196,17 @@ class PureRecords:
         self._epochs_over = 0
         self._pool: list[ReusableMessageCallback] = []
         self._pool_max = pool_max
+        self._submitted: list[Record] = []
+        """What the latest `produce_batch` was called with."""
+        self._accepted: list[int] = []
+        """What it returned, until that is noted."""
+        self._taken: list[None] = []
+        """One for each record at the head of the buffer that librdkafka took or refused."""
         self._caught: deque[tuple[Carried, KafkaError | None, Any]] = deque()
         self._refused: deque[tuple[Carried, KafkaError, UnsentMessage]] = deque()
-        self._due: deque[tuple[ReusableMessageCallback, KafkaError | None, Any]] = deque()
+        self._due: deque[ReusableMessageCallback] = deque()
+        self.finished: BatchReport | None = None
+        """Its last record was settled; its future perhaps not."""
         self._until_s = float("inf")
         self._looked_s = 0.0
         self._is_busy = False
@@ -187,7 +222,7 @@ class PureRecords:
     ) -> asyncio.Future[Any] | None:
         if self.room <= 0 or get_ident() != self.thread:
             return None
-        future: asyncio.Future[Any] = self.enter(
+        future: asyncio.Future[Any] = self._enter(
             self.make(topic, value, key, partition, on_delivery, timestamp, headers)
         )
         return future
@@ -256,6 +291,12 @@ class PureRecords:
         return place, record, own
 
     def enter(self, made: Made) -> Any:
+        entered: Any = made[2]["callback"]
+        if entered is not None:
+            return entered.future if isinstance(entered, ReusableMessageCallback) else entered
+        return self._enter(made)
+
+    def _enter(self, made: Made) -> Any:
         topic, partition, record, on_delivery, report, place = made
         run, epoch = self._run, self._epoch
         is_first = run is None
@@ -263,28 +304,30 @@ class PureRecords:
             self.on_first()
         bulk = len(record) == 3
         future: Any = None
+        carried: Any
         if report is None:
             future = self._future_type(loop=self._loop)
         if report is None and on_delivery is None and "headers" not in record:
             future.epoch = epoch
-            record["callback"] = future
+            carried = future
         else:
             if self._pool:
-                callback = self._pool.pop()
+                carried = self._pool.pop()
                 self.reused += 1
             else:
-                callback = ReusableMessageCallback(self)
+                carried = ReusableMessageCallback(self)
                 self.created += 1
-            callback.epoch, callback.future, callback.report, callback.place = epoch, future, report, place
+            carried.epoch, carried.future, carried.report, carried.place = epoch, future, report, place
             if on_delivery is not None:
-                callback.on_delivery = on_delivery
+                carried.on_delivery = on_delivery
             if not bulk:
-                callback.headers = record.get("headers")
-            record["callback"] = callback
+                carried.headers = record.get("headers")
         if run is None or run.topic != topic or run.partition != partition or run.bulk is not bulk:
-            run = self._run = Run(topic, partition, bulk)
+            run = Run(topic, partition, bulk)
             self._runs.append(run)
-        run.records.append(record)
+            self._run = run
+        record["callback"] = carried
+        run.records += (record,)
         epoch.entered += 1
         self.room -= 1
         if is_first and self.unsettled() == 1:
@@ -294,7 +337,7 @@ class PureRecords:
     def enter_many(self, made: list[Made], start: int) -> int:
         stop = min(len(made), start + max(self.room, 0))
         for index in range(start, stop):
-            self.enter(made[index])
+            self._enter(made[index])
         return stop
 
     # Hand-over
@@ -303,84 +346,103 @@ class PureRecords:
         if self._producer is None:
             return True
         try:
+            self._forget_taken()
             while self._runs:
                 run = self._runs[0]
-                taken, is_full = self._submit(self._producer, run)
+                is_full = self._submit(self._producer, run)
                 self.batches += 1
-                self.handed_over += taken
-                if taken == len(run.records):
-                    self._runs.popleft()
-                else:
-                    del run.records[:taken]
+                self._forget_taken()
                 if not is_full:
                     continue
                 if len(self._producer):
                     self.queue_full += 1
                     return False
                 self._refuse(run, run.records[0], never_fits())
-                self.handed_over += 1
-                del run.records[0]
-                if not run.records:
-                    self._runs.popleft()
             return True
         finally:
-            self._run = self._runs[-1] if self._runs else None
+            self._forget_taken()
             if self._refused:
                 self.on_refused()
 
-    def _submit(self, producer: Producer, run: Run) -> tuple[int, bool]:
-        """Hand over records of a run; how many were taken or refused, and whether the queue is full for the next."""
-        if run.bulk and len(run.records) > 1 and self._produce_batch is not None:
-            messages = run.records[: self._batch_size]
-            try:
-                accepted = self._produce_batch(run.topic, messages, run.partition)
-            except Exception:  # noqa: BLE001 (the call took nothing; one by one, each record gets its own error or its way)
-                return self._submit_singly(producer, run)
-            if accepted == len(messages):
-                return accepted, False
-            return self._taken_of(run, messages)
-        return self._submit_singly(producer, run)
+    def _forget_taken(self) -> None:
+        if not self._runs:
+            return
+        run = self._runs[0]
+        if self._accepted:
+            self._note_accepted(run)
+        count = len(self._taken)
+        del run.records[:count]
+        self._taken = []
+        self.handed_over += count
+        if not run.records:
+            del self._runs[0]
+            if run is self._run:
+                self._run = None
 
-    def _taken_of(self, run: Run, messages: list[Record]) -> tuple[int, bool]:
-        taken, is_full = len(messages), False
-        for index, message in enumerate(messages):
-            error = message.pop("_error", None)
+    def _submit(self, producer: Producer, run: Run) -> bool:
+        """Hand over records of a run; whether the queue is full for the next.
+
+        What librdkafka took is noted in C, by lists that grow by an iterator of calls: whatever is raised then.
+        """
+        if not (run.bulk and len(run.records) > 1 and self._produce_batch is not None):
+            return self._submit_singly(producer, run)
+        self._submitted = run.records[: self._batch_size]
+        try:
+            self._accepted.extend(starmap(self._produce_batch, ((run.topic, self._submitted, run.partition),)))
+        except Exception as raised:  # noqa: BLE001 (the call took nothing; one by one, each record gets its own error or its way)
+            if self._accepted or _is_foreign(raised):
+                raise
+            return self._submit_singly(producer, run)
+        self._note_accepted(run)
+        return len(self._taken) < len(self._submitted)
+
+    def _note_accepted(self, run: Run) -> None:
+        messages = self._submitted
+        if self._accepted[0] == len(messages):
+            self._taken += [None] * self._accepted[0]
+            self._accepted = []
+            return
+        while len(self._taken) < len(messages):
+            message = messages[len(self._taken)]
+            error = message.get("_error")
             if error is None:
-                continue
-            if error.code() != KafkaError._QUEUE_FULL:
+                self._taken += (None,)
+            elif error.code() != KafkaError._QUEUE_FULL:
                 self._refuse(run, message, error)
-            elif not is_full:
-                is_full = True  # librdkafka takes nothing after the first that found the queue full
-                taken = index
-        return taken, is_full
+            else:  # librdkafka takes nothing after the first that found the queue full
+                for kept_out in messages[len(self._taken) + 1 :]:
+                    kept_out.pop("_error", None)
+                del message["_error"]
+                self._accepted = []
+                return
+        self._accepted = []
 
-    def _submit_singly(self, producer: Producer, run: Run) -> tuple[int, bool]:
-        for index, message in enumerate(run.records):
+    def _submit_singly(self, producer: Producer, run: Run) -> bool:
+        topic, partition = run.topic, run.partition
+        while len(self._taken) < len(run.records):
+            given = (
+                (topic, m["value"], m["key"], partition, m["callback"], None, m.get("timestamp", 0), m.get("headers"))
+                for m in run.records[len(self._taken) :]
+            )
             try:
-                producer.produce(
-                    run.topic,
-                    message["value"],
-                    message["key"],
-                    run.partition,
-                    on_delivery=message["callback"],
-                    timestamp=message.get("timestamp", 0),
-                    headers=message.get("headers"),
-                )
-            except BufferError:
-                return index, True
-            except KafkaException as refused:
-                self._refuse(run, message, refused.args[0])
-            except Exception as refused:  # noqa: BLE001 (whatever it is, it is this record's outcome and no other's)
-                self._refuse(
-                    run, message, KafkaError(KafkaError._INVALID_ARG, f"{type(refused).__name__}: {refused}")
-                )
-        return len(run.records), False
+                self._taken.extend(starmap(producer.produce, given))
+            except BufferError as raised:
+                if _is_foreign(raised):
+                    raise
+                return True
+            except Exception as raised:
+                if _is_foreign(raised):
+                    raise
+                self._refuse(run, run.records[len(self._taken)], _refusal(raised))
+        return False
 
     def _refuse(self, run: Run, message: Record, error: KafkaError) -> None:
+        """The next record at the head will have no report: the next drain settles it."""
         if error.code() == KafkaError._STATE:
             error = state_refusal()
         unsent = UnsentMessage(run.topic, run.partition, message, error)
-        self._refused.append((message["callback"], error, unsent))
+        self._refused += ((message["callback"], error, unsent),)
+        self._taken += (None,)
 
     def take(self) -> Iterator[Run]:
         """Empty the buffer."""
@@ -391,11 +453,17 @@ class PureRecords:
             yield run
 
     def drop(self, error: KafkaError) -> None:
-        for run in self.take():
-            for message in run.records:
-                self._refuse(run, message, error)
-        if self._refused:
-            self.on_refused()
+        try:
+            self._forget_taken()
+            while self._runs:
+                run = self._runs[0]
+                while len(self._taken) < len(run.records):
+                    self._refuse(run, run.records[len(self._taken)], error)
+                self._forget_taken()
+        finally:
+            self._forget_taken()
+            if self._refused:
+                self.on_refused()
 
     def preview(self, target_topic: str | None) -> list[MessageBatch]:
         return list(self._batches(target_topic))
@@ -413,98 +481,131 @@ class PureRecords:
         """Raises KafkaException for a fatal error, which poll() tells in no other way."""
         if self._is_busy or self._producer is None:
             return self._is_busy  # busy: called by what a report set off, and the outer call goes on
+        until_s = time.monotonic() + budget_s
+        self._until_s = until_s
         self._is_busy = True
-        self._until_s = until_s = time.monotonic() + budget_s
-        more = False
         try:
-            has_caught = bool(self._caught)
+            more = self._poll()
+            self._until_s = float("inf")
+            return self.run_due(until_s) or more
+        except BaseException as raised:
+            self._catch_interrupted(raised)
+            raise
+        finally:
+            self._until_s = float("inf")
+            self._is_busy = False
+
+    def _poll(self) -> bool:
+        """Settle what was caught and refused, and what is reported; whether some of that is left."""
+        assert self._producer is not None
+        self.finish()
+        has_caught = bool(self._caught)
+        try:
             for waiting in (self._caught, self._refused):
                 while waiting:
-                    carried, error, message = waiting.popleft()
+                    carried, error, message = waiting[0]
+                    del waiting[0]
                     carried(error, message)
             if self.unsettled() or not has_caught:
                 self._producer.poll(0)
         except StopServing as stop:
             forget_trace(stop)
-            more = True
-        finally:
-            self._until_s = float("inf")
-            self._is_busy = False
-        return self.run_due(until_s) or more
+            return True
+        return False
 
-    def take_report(self, callback: ReusableMessageCallback, error: KafkaError | None, message: Any) -> None:
-        """The report of a record with headers, with an on_delivery, or with an error."""
-        if callback.headers is not None:
-            if isinstance(message, Message):
-                message.set_headers(list(callback.headers))
-            callback.headers = None
-        if callback.on_delivery is None or (error is None and self._callbacks.only_failures):
-            self.settle(callback, error, message)
-        else:
-            self._due.append((callback, error, message))
-            if not len(self._due) & LOOK_MASK_MAX:
-                self._keep_budget(time.monotonic())
+    def _catch_interrupted(self, raised: BaseException) -> None:
+        """A report whose settling was interrupted, be it where that began, is settled by the next `drain`."""
+        for frame, _ in walk_tb(raised.__traceback__):
+            if frame.f_code in self._settling:
+                carried, error, message = (frame.f_locals[name] for name in frame.f_code.co_varnames[:3])
+                if carried.epoch is not None and getattr(carried, "message", None) is None:
+                    self._caught.append((carried, error, message))
+
+    def make_due(self, callback: ReusableMessageCallback, error: KafkaError | None, message: Any) -> None:
+        """Have it settled when poll() has returned: code of the user's runs then, or there is an error to tell."""
+        callback.error, callback.message = error, message
+        self._due += (callback,)
+        if not len(self._due) & LOOK_MASK_MAX:
+            self._keep_budget(time.monotonic())
+
+    def make_due_of(self, future: Any, error: KafkaError, message: Any) -> None:
+        """As `make_due`, of a record that had its future alone to tell."""
+        callback = self._pool.pop() if self._pool else ReusableMessageCallback(self)
+        callback.epoch, callback.future, callback.error, callback.message = future.epoch, future, error, message
+        future.epoch = None
+        self._due += (callback,)
 
     def run_due(self, until_s: float) -> bool:
-        """Settle records whose on_delivery had to wait for the end of poll(), and call it; whether some are left."""
+        """Settle records that had to wait for the end of poll(), and call their on_delivery; whether some are left."""
         due = self._due
         while due:
-            callback, error, message = due.popleft()
+            callback = due[0]
+            error, message = callback.error, callback.message
+            if callback.epoch is not None:
+                self._settle_due(callback, error)
             on_delivery = callback.on_delivery
-            assert on_delivery is not None, "it is due for that"
-            try:
-                self.settle(callback, error, message)
-            finally:
-                self._callbacks.call(on_delivery, error, message)
+            if on_delivery is not None:
+                callback.on_delivery = None
+                try:
+                    outcome = on_delivery(error, message)
+                except BaseException as raised:  # noqa: BLE001 (user code)
+                    self._callbacks.note_raised(raised, message)
+                else:
+                    if outcome is not None:
+                        self._callbacks.follow(outcome, message)
+            callback.error = callback.message = None
+            del due[0]
+            self.free(callback)
             if time.monotonic() > until_s:
                 break
         return bool(due)
 
-    def settle(self, callback: ReusableMessageCallback, error: KafkaError | None, message: Any) -> None:
-        """Tell a record's future, or its batch's report, of its outcome."""
+    def _settle_due(self, callback: ReusableMessageCallback, error: KafkaError | None) -> None:
+        """Tell everybody but on_delivery. What may be repeated comes first, and is, where it is interrupted."""
         epoch, future, report = callback.epoch, callback.future, callback.report
-        assert epoch is not None, "a callback is told once"
-        is_heard = callback.on_delivery is not None
-        callback.epoch = callback.future = callback.report = callback.on_delivery = None
-        epoch.settled += 1
-        try:
+        assert epoch is not None, "it was not told"
+        failures, name, failed = self._callbacks.failures, "", 0
+        if error is not None:
+            self.room = 0  # what the failure means for the next record is asked first
+            is_heard = self._callbacks.on_failure(error) or callback.on_delivery is not None
             if report is not None:
-                if error is None:
-                    report.acknowledge(1)
-                else:
-                    self._callbacks.note_failure(error)
-                    self.room = 0
-                    report.fail(callback.place, error)
-            elif error is not None:
-                self.fail(future, error, is_heard)
-            elif future is not None and not future.done():
-                future.set_result(message)
-        finally:
-            if len(self._pool) < self._pool_max:
-                self._pool.append(callback)
+                report.fail(callback.place, error)
+            elif future is not None:
+                if not future.done():
+                    future.set_exception(KafkaException(error))
+                if is_heard and not future.cancelled():
+                    future.exception()
+            name = error.name()
+            failed = failures[name] + 1
+        elif future is not None and not future.done():
+            future.set_result(callback.message)
+        if error is not None:
+            failures[name] = failed
+        callback.epoch = callback.future = callback.report = callback.headers = None
+        epoch.settled += 1
+        if report is not None:
+            report.remaining -= 1
+            if not report.remaining:
+                self.finished = report
+                self.finish()
         if not epoch.settled & self.look_mask:
-            self.look(message)
+            self.look(callback.message)
 
-    def fail(self, future: Any, error: KafkaError, is_heard: bool) -> None:
-        """Settle a future with the error of its record; unread, it is reported, unless the error is heard of
-        otherwise.
-        """
-        self.room = 0  # what the failure means for the next record is asked first
-        is_heard = self._callbacks.note_failure(error) or is_heard
-        if not future.done():
-            future.set_exception(KafkaException(error))
-            if is_heard:
-                future.exception()
+    def finish(self) -> None:
+        """Tell a batch whose last record was settled."""
+        if self.finished is not None:
+            self.finished.finish()
+            self.finished = None
+
+    def free(self, callback: ReusableMessageCallback) -> None:
+        """It was settled and is not referred to any more."""
+        if len(self._pool) < self._pool_max:
+            self._pool.append(callback)
 
     def catch(self, carried: Carried, error: KafkaError | None, message: Any) -> None:
         """Keep a report that arrived on another thread for the loop. May raise StopServing."""
         self._caught.append((carried, error, message))
         self.on_caught()
-
-    def catch_again(self, carried: Carried, error: KafkaError | None, message: Any) -> None:
-        """Settling was interrupted: the next `drain` does it again."""
-        self._caught.append((carried, error, message))
-        self.on_refused()
 
     def look(self, message: Any) -> None:
         """What is not done for every record, see `callbacks.LOOK_MASK_MAX`. Raises StopServing when the time is
@@ -543,14 +644,29 @@ class PureRecords:
 
     def new_epoch(self) -> int:
         if self._epoch.entered > self._epoch.settled:
-            self._epoch = Epoch(self._epoch.number + 1)
-            self._epochs.append(self._epoch)
+            epoch = Epoch(self._epoch.number + 1)
+            self._epochs.append(epoch)
+            self._epoch = epoch
         return self._epoch.number
 
     def oldest_epoch(self) -> int:
         while len(self._epochs) > 1 and self._epochs[0].entered == self._epochs[0].settled:
-            self._epochs_over += self._epochs.popleft().settled
+            self._epochs_over += self._epochs[0].settled
+            del self._epochs[0]
         return self._epochs[0].number
+
+
+def _is_foreign(raised: Exception) -> bool:
+    """Whether a call of C code did not raise this itself, but a signal's handler when it was over."""
+    return raised.__traceback__ is not None and raised.__traceback__.tb_next is not None
+
+
+def _refusal(raised: Exception) -> KafkaError:
+    """Whatever produce() raises, it is its record's outcome and no other's."""
+    if isinstance(raised, KafkaException):
+        refused: KafkaError = raised.args[0]
+        return refused
+    return KafkaError(KafkaError._INVALID_ARG, f"{type(raised).__name__}: {raised}")
 
 
 def _nothing() -> None:

@@ -27,6 +27,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from producer.callbacks import SERVE_BUDGET_S, CallbackManager
 from producer.client_conf import ClientConf, answering, asks_for_tokens
 from producer.forks import keep_from_children
+from producer.interruptions import complete_call_soon
 from producer.pure_records import STOP, PureRecords, StopServing, forget_trace
 
 if TYPE_CHECKING:
@@ -111,6 +112,9 @@ class PureTransport:
             is_more = self._drain()
             self.on_progress()
             more = is_more
+        except BaseException as raised:
+            complete_call_soon(raised)
+            raise
         finally:
             self._plan_next(more, records.settled > settled_before)
 
@@ -165,8 +169,8 @@ class PureTransport:
 
     def _let_thread_wait(self) -> None:
         self._empty_looks = 0
+        self._baton.put(None)  # first: a thread that waits once more than it had to is better than one that never does
         self._thread_waits = True
-        self._baton.put(None)
 
     def _thread_returned(self) -> None:
         self._thread_waits = False
