@@ -14,6 +14,7 @@ statements without a call, `+=` instead of `append()`; what comes before them ma
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +32,7 @@ from producer.message import UnsentMessage
 from producer.message_batch import PARTITIONER, MessageBatch, Record, create_message_batch
 
 CALLBACK_POOL_MAX = 10_000
+_NO_END_S = float("inf")
 _NOW = 0
 """Compared by identity, as the partitioner: what is equal alone may be of a wrong type, which the checks tell."""
 Carried = Callable[[KafkaError | None, Any], None]
@@ -202,12 +204,14 @@ class PureRecords:
         """What it returned, until that is noted."""
         self._taken: list[None] = []
         """One for each record at the head of the buffer that librdkafka took or refused."""
-        self._caught: deque[tuple[Carried, KafkaError | None, Any]] = deque()
+        self._caught: deque[tuple[Any, KafkaError | None, Any]] = deque()
         self._refused: deque[tuple[Carried, KafkaError, UnsentMessage]] = deque()
         self._due: deque[ReusableMessageCallback] = deque()
+        self._is_unsure = False
+        """Whether an exception left poll(), perhaps with a report."""
         self.finished: BatchReport | None = None
         """Its last record was settled; its future perhaps not."""
-        self._until_s = float("inf")
+        self._until_s = _NO_END_S
         self._looked_s = 0.0
         self._is_busy = False
 
@@ -486,13 +490,16 @@ class PureRecords:
         self._is_busy = True
         try:
             more = self._poll()
-            self._until_s = float("inf")
-            return self.run_due(until_s) or more
+            self._until_s = _NO_END_S
+            more = self.run_due(until_s) or more
+            if self._is_unsure and not more:
+                self._give_up_lost()
+            return more
         except BaseException as raised:
             self._catch_interrupted(raised)
             raise
         finally:
-            self._until_s = float("inf")
+            self._until_s = _NO_END_S
             self._is_busy = False
 
     def _poll(self) -> bool:
@@ -511,15 +518,39 @@ class PureRecords:
         except StopServing as stop:
             forget_trace(stop)
             return True
+        except KafkaException:
+            raise
+        except BaseException:
+            self._is_unsure = True
+            raise
         return False
 
     def _catch_interrupted(self, raised: BaseException) -> None:
-        """A report whose settling was interrupted, be it where that began, is settled by the next `drain`."""
+        """A report whose settling was interrupted, be it where that began, is settled by the next `drain`. Before Python
+        3.12 confluent-kafka drops the trace of what left a callback: see `_give_up_lost`.
+        """
         for frame, _ in walk_tb(raised.__traceback__):
             if frame.f_code in self._settling:
                 carried, error, message = (frame.f_locals[name] for name in frame.f_code.co_varnames[:3])
                 if carried.epoch is not None and getattr(carried, "message", None) is None:
                     self._caught.append((carried, error, message))
+
+    def _give_up_lost(self) -> None:
+        """Fail the records that librdkafka does not have, and nobody here: an exception took their reports along."""
+        if self._runs or self._caught or self._refused or len(self._producer or ()):
+            return
+        self._is_unsure = False
+        if not self.unsettled():
+            return
+        error = KafkaError(KafkaError._INTR, "Whether it was sent is unknown: an exception took its report along.")
+        kinds = (self._future_type, ReusableMessageCallback)
+        for found in gc.get_objects():
+            epoch = getattr(found, "epoch", None) if type(found) in kinds else None
+            if epoch in self._epochs:
+                self._caught.append((found, error, Message(error=error)))
+        for epoch in self._epochs:  # of those that nobody waits for nothing is left
+            epoch.settled = epoch.entered - sum(carried.epoch is epoch for carried, _, _ in self._caught)
+        self.on_refused()
 
     def make_due(self, callback: ReusableMessageCallback, error: KafkaError | None, message: Any) -> None:
         """Have it settled when poll() has returned: code of the user's runs then, or there is an error to tell."""

@@ -107,9 +107,15 @@ class Injector:
 
 
 def is_below_producer(frame: FrameType) -> bool:
-    """Whether a frame is the producer's, or asyncio's and called by it."""
+    """Whether a frame is the producer's, or asyncio's and called by it; not what a finalizer raises, which nobody gets,
+    nor what a callback's own calls do.
+    """
     above: FrameType | None = frame
+    if frame.f_code.co_name == "__del__" or frame.f_code.co_filename.endswith("message.py"):
+        return False
     while above is not None and above.f_code.co_filename in ASYNCIO:
+        if above.f_code.co_name == "__del__":
+            return False
         above = above.f_back
     return above is not None and above.f_code.co_filename.startswith(OURS)
 
@@ -147,7 +153,9 @@ class Play:
         return False
 
     def on_context(self, context: dict[str, Any]) -> None:
-        if not self.is_planted(context.get("exception")):
+        # The future of a record whose caller was hit may fail unread.
+        is_unread = "never retrieved" in context["message"] and any(sent.is_hit for sent in self.sent)
+        if not self.is_planted(context.get("exception")) and not is_unread:
             self.others.append(context)
 
     async def send(self, value: bytes, **given: Any) -> None:
@@ -207,12 +215,13 @@ class Play:
 
     async def settled(self) -> None:
         """Flush; interrupted, again."""
-        try:
-            await self.producer.flush(0.01)
-        except BaseException as raised:
-            if not self.is_planted(raised):
-                raise
-        assert await self.producer.flush(LIMIT_S) == 0
+        outstanding = 1
+        while outstanding:
+            try:
+                outstanding = await self.producer.flush(LIMIT_S)
+            except BaseException as raised:
+                if not self.is_planted(raised):
+                    raise
         await asyncio.wait_for(asyncio.gather(*self._tasks), LIMIT_S)
 
     async def judge(self) -> None:
@@ -276,7 +285,7 @@ def played(
         loop.run_until_complete(asyncio.wait_for(play.producer.close(), LIMIT_S))
     except BaseException as broken:
         if hasattr(broken, "add_note"):
-            broken.add_note(f"{kind.__name__} at place {at}: {injector.where}")
+            broken.add_note(f"{kind.__name__} at place {at}: {injector.where}\n{play.producer.statistics()}")
         with contextlib.suppress(Exception):
             loop.run_until_complete(asyncio.wait_for(play.producer.close(timeout=0), LIMIT_S))
         raise
