@@ -333,6 +333,8 @@ cdef class Message:
     """What librdkafka said of it; of a failed record `_error` is made of it, when it is told."""
     cdef bint _is_refused
     """It is in the buffer and will have no report."""
+    cdef bint _is_kept
+    """Whether it goes to its place of the report's messages: asked of the report once, not of each record's."""
 
     def topic(self):
         return self._topic
@@ -372,6 +374,21 @@ cdef class Message:
     def __repr__(self):
         return f"<Message {self._topic} [{self._partition}] offset {self.offset()}, error {self._error}>"
 
+    def __reduce__(self):
+        return _settled_message, (
+            self._topic,
+            _as_bytes(self._key),
+            _as_bytes(self._value),
+            self._headers,
+            self._error,
+            self._offset,
+            self._timestamp_ms,
+            self._latency_us,
+            self._partition,
+            self._leader_epoch,
+            self._timestamp_type,
+        )
+
     def __cinit__(self):
         global _free
         self._offset = self._latency_us = self._partition = self._leader_epoch = -1
@@ -380,6 +397,18 @@ cdef class Message:
     def __dealloc__(self):
         global _free
         _free += _free < FREE_MAX
+
+
+def _settled_message(
+    topic, key, value, headers, error, offset, timestamp_ms, latency_us, partition, leader_epoch, timestamp_type
+):
+    """A Message out of a pickle."""
+    message = <Message>Message.__new__(Message)
+    message._topic, message._key, message._value, message._headers = topic, key, value, headers
+    message._error, message._offset, message._timestamp_ms = error, offset, timestamp_ms
+    message._latency_us, message._partition = latency_us, partition
+    message._leader_epoch, message._timestamp_type = leader_epoch, timestamp_type
+    return message
 
 
 cdef enum:
@@ -1005,6 +1034,7 @@ cdef class Records:
         cdef Message record
         cdef Py_ssize_t index = -1
         cdef list made = []
+        cdef bint is_kept = report.messages is not None
         topic, on_delivery = arguments.checked_topic(topic), arguments.checked_callback(on_delivery)
         partition = arguments.checked_partition(partition)
         for message in messages:
@@ -1016,6 +1046,7 @@ cdef class Records:
                 continue
             record._report = report
             record._index = index
+            record._is_kept = is_kept
             made.append(record)
         return made
 
@@ -1315,6 +1346,8 @@ cdef class Records:
         cdef bint is_over = False
         self._telling = record
         if record._epoch is not None:
+            if record._is_kept:
+                record._report.messages[record._index] = record
             if record._err or record._error is not None:
                 self._fail(record)
             elif record._report is not None:

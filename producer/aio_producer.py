@@ -260,6 +260,7 @@ class AIOProducer:
         on_delivery: OnDelivery | None = None,
         *,
         callback: OnDelivery | None = None,
+        keep_messages: bool = False,
     ) -> asyncio.Future[BatchResult]:
         """Queue many records in the given order; returns one future of a BatchResult that names every failure
         by its index.
@@ -269,6 +270,8 @@ class AIOProducer:
                 "on_delivery" or "callback". They are read at once, and left unchanged.
             partition: for the records that name none; -1 lets the partitioner choose.
             on_delivery: called once for each record that was queued and names none of its own, as for produce().
+            keep_messages: whether the result has the Message of each record, with its partition and offset. They
+                hold the records' values as long as the result is held.
 
         A record that cannot be sent at all (a bad type, say) is a failure of its index and harms no other.
         Waits in line while the queue is full. Raises as produce() does for arguments that concern all
@@ -279,7 +282,7 @@ class AIOProducer:
         self._access.require_may_produce(self._transactions)
         count = len(arguments.checked_messages(messages))
         future: asyncio.Future[BatchResult] = self._loop.create_future()
-        report = BatchReport(count, future, self._callbacks.on_failure)
+        report = BatchReport(count, future, self._callbacks.on_failure, keep_messages)
         chosen = on_delivery if on_delivery is not None else callback
         made = self._records.make_batch(topic, messages, partition, chosen, report)
         if not count:

@@ -15,6 +15,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
+from producer.message import Message
 from producer.statistics import LatencySampler
 from producer.user_calls import UserCalls
 
@@ -33,10 +34,15 @@ LOOK_S_MIN, LOOK_S_MAX = 0.0005, 0.002
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What became of the records of one `produce_batch`: `failures` names each failed one by its index."""
+    """What became of the records of one `produce_batch`: `failures` names each failed one by its index.
+
+    `messages` has the Message of each record at its index, a failed one's too, and None for a record that could not
+    be sent at all; with `keep_messages=True`, else it is empty.
+    """
 
     count: int
     failures: Mapping[int, BaseException] = field(default_factory=dict)
+    messages: tuple[Message | None, ...] = field(default=(), repr=False)
 
     @property
     def acknowledged(self) -> int:
@@ -75,15 +81,23 @@ class BatchReport:
     signal can come between; then it calls `finish`. All else here may be repeated when it was interrupted.
     """
 
-    __slots__ = ("_count", "_failures", "_future", "_note_failure", "remaining")
+    __slots__ = ("_count", "_failures", "_future", "_note_failure", "messages", "remaining")
 
     def __init__(
-        self, count: int, future: asyncio.Future[BatchResult], note_failure: Callable[[KafkaError], bool]
+        self,
+        count: int,
+        future: asyncio.Future[BatchResult],
+        note_failure: Callable[[KafkaError], bool],
+        keep_messages: bool = False,
     ) -> None:
         self._count = self.remaining = count
         self._future = future
         self._note_failure = note_failure
         self._failures: dict[int, BaseException] = {}
+        self.messages: list[Message | None] | None = [None] * count if keep_messages else None
+        """Where each record that has its outcome puts its Message first, if they are to be kept. Not a call, which
+        would cost every record of those who don't ask.
+        """
 
     def reject(self, index: int, reason: BaseException) -> None:
         """The record at `index` cannot be sent at all."""
@@ -101,7 +115,8 @@ class BatchReport:
     def finish(self) -> None:
         """Resolve the future if no record remains."""
         if not self.remaining and not self._future.done():
-            self._future.set_result(BatchResult(self._count, dict(sorted(self._failures.items()))))
+            failures = dict(sorted(self._failures.items()))
+            self._future.set_result(BatchResult(self._count, failures, tuple(self.messages or ())))
 
 
 class CallbackManager:

@@ -53,15 +53,19 @@ class Message(Protocol):
 class UnsentMessage:
     """Stands for a record that librdkafka never took, where its report would hold a Message.
 
-    confluent-kafka's own cannot be made by everyone before 2.13.
+    confluent-kafka's own cannot be made by everyone before 2.13. The record itself is not kept: its callback would
+    keep the producer, and could not be pickled.
     """
 
-    __slots__ = ("_error", "_partition", "_record", "_topic")
+    __slots__ = ("_error", "_headers", "_key", "_partition", "_timestamp_ms", "_topic", "_value")
 
     def __init__(self, topic: str, partition: int, record: Record, error: KafkaError) -> None:
         self._topic = topic
         self._partition = partition
-        self._record = record
+        self._key: bytes | None = record["key"]
+        self._value: bytes | None = record["value"]
+        self._headers: list[tuple[str, bytes | None]] | None = record.get("headers")
+        self._timestamp_ms: int = record.get("timestamp", 0)
         self._error = error
 
     def topic(self) -> str:
@@ -74,20 +78,19 @@ class UnsentMessage:
         return None
 
     def key(self) -> bytes | None:
-        key: bytes | None = self._record["key"]
-        return key
+        return self._key
 
     def value(self) -> bytes | None:
-        value: bytes | None = self._record["value"]
-        return value
+        return self._value
 
     def headers(self) -> list[tuple[str, bytes | None]] | None:
-        return self._record.get("headers")
+        return self._headers
 
     def timestamp(self) -> tuple[int, int]:
         """(type, milliseconds): the one given to `produce`, else "not available"."""
-        given = self._record.get("timestamp", 0)
-        return (TIMESTAMP_CREATE_TIME, given) if given else (TIMESTAMP_NOT_AVAILABLE, 0)
+        if not self._timestamp_ms:
+            return TIMESTAMP_NOT_AVAILABLE, 0
+        return TIMESTAMP_CREATE_TIME, self._timestamp_ms
 
     def error(self) -> KafkaError:
         return self._error
@@ -99,4 +102,4 @@ class UnsentMessage:
         return None
 
     def __len__(self) -> int:
-        return len(self.value() or b"")
+        return len(self._value or b"")

@@ -596,6 +596,8 @@ class PureRecords:
         epoch, future, report = callback.epoch, callback.future, callback.report
         assert epoch is not None, "it was not told"
         failures, name, failed = self._callbacks.failures, "", 0
+        if report is not None and report.messages is not None:
+            report.messages[callback.place] = callback.message
         if error is not None:
             self.room = 0  # what the failure means for the next record is asked first
             is_heard = self._callbacks.on_failure(error) or callback.on_delivery is not None

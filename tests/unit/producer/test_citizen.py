@@ -15,6 +15,8 @@ from confluent_kafka import KafkaError, KafkaException
 from producer import AIOProducer, BatchFailedError, BatchResult, FatalTransactionError
 
 NOBODY = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
+TOLD = "topic partition offset key value headers timestamp error latency leader_epoch".split()
+"""What a Message tells, each by a method."""
 
 
 async def test_produce__wrapped_on_the_class__every_producer_obeys(make, monkeypatch) -> None:
@@ -123,6 +125,17 @@ def test_errors__pickled__are_the_same_again(value: BaseException) -> None:
     again = pickle.loads(pickle.dumps(value))
     assert type(again) is type(value)
     assert str(again) == str(value)
+
+
+async def test_results__pickled__tell_the_same_again(make) -> None:
+    producer = make({"message.max.bytes": 2000})
+    messages = [{"value": b"1", "key": b"k", "headers": {"h": b"2"}, "timestamp": 5}, {"value": b"x" * 5000}]
+    result = await (await producer.produce_batch("t", messages, keep_messages=True))
+    again = pickle.loads(pickle.dumps(result))
+    assert (again.count, list(again.failures)) == (2, [1])
+    for before, after in zip(result.messages, again.messages, strict=True):
+        for name in TOLD:
+            assert getattr(after, name)() == getattr(before, name)(), name
 
 
 async def test_produce_batch__not_a_list__is_a_clear_type_error(make) -> None:

@@ -327,6 +327,52 @@ async def test_produce_batch__pooled_report_reused__results_stay_apart(make) -> 
     assert producer.statistics().reuse_ratio > 0.5
 
 
+async def test_produce_batch__messages_kept__each_is_at_its_index_and_tells_where_it_went(broker, make) -> None:
+    topic = broker.create("kept", 4)
+    producer = make({"message.max.bytes": 2000})
+    await producer.send_and_wait(topic, b"warm", partition=0)
+    shapes: list[dict[str, Any]] = [
+        {},
+        {"key": b"k"},
+        {"headers": [("h", b"1")]},
+        {"timestamp": 123456},
+        {"on_delivery": lambda error, message: None},
+    ]
+    messages: list[Any] = [
+        {"value": b"%d" % number, "partition": number % 3, **shapes[number % 5]} for number in range(3000)
+    ]
+    messages[10] = {"value": 5}
+    messages[11] = {"value": b"x" * 5000, "key": b"large"}
+    messages[12] = {"value": b"12", "partition": 9}
+    result = await (await producer.produce_batch(topic, messages, keep_messages=True))
+    assert (sorted(result.failures), len(result.messages)) == ([10, 11, 12], 3000)
+    assert result.messages[10] is None
+    for index in (11, 12):
+        failed = result.messages[index]
+        assert failed is not None
+        assert (failed.value(), failed.offset()) == (messages[index]["value"], None)
+        assert failed.error() == result.failures[index].args[0]
+    log = broker.log(topic, 4)
+    for index, message in enumerate(result.messages):
+        if index not in result.failures:
+            assert message is not None
+            assert (message.value(), message.error(), message.topic()) == (b"%d" % index, None, topic)
+            assert message.headers() == messages[index].get("headers")
+            assert log[message.partition()][message.offset() or 0].value() == b"%d" % index
+
+
+async def test_produce_batch__messages_not_asked_for__keeps_none(make) -> None:
+    producer = make()
+    messages = [{"value": b"1"}, {"value": 5}]
+    kept, other = (
+        await producer.produce_batch("t", messages, keep_messages=True),
+        await producer.produce_batch("t", messages),
+    )
+    assert [message is not None for message in (await kept).messages] == [True, False]
+    assert (await other).messages == ()
+    assert (await (await producer.produce_batch("t", [], keep_messages=True))).messages == ()
+
+
 async def test_produce_batch__empty_or_all_poison__resolves_at_once(make) -> None:
     producer = make()
     assert (await (await producer.produce_batch("t", []))).ok
