@@ -53,6 +53,18 @@ async def test_members__inspected__are_the_coroutine_functions_that_they_are(mak
     assert parameters[:7] == ["topic", "value", "key", "partition", "on_delivery", "timestamp", "headers"]
 
 
+def test_docstrings__of_coroutines__end_in_what_cancelling_them_means() -> None:
+    coroutines = {
+        name: member
+        for name, member in inspect.getmembers(AIOProducer, inspect.iscoroutinefunction)
+        if not name.startswith("_")
+    }
+    assert "produce" in coroutines
+    for name, member in coroutines.items():
+        last = (inspect.getdoc(member) or "").split("\n\n")[-1]
+        assert last.startswith("If cancelled: "), name
+
+
 async def test_repr_and_closed__through_its_life__tell_where_it_stands(make, transport) -> None:
     producer = make()
     assert repr(producer) == f"<AIOProducer over the {transport} transport, open, 0 records unsettled>"

@@ -285,6 +285,19 @@ async def test_delivery__refused_by_the_broker__future_and_callback_tell_once(br
     assert told[0] is not None
 
 
+async def test_delivery__not_acknowledged_in_time__future_and_callback_tell_once(broker, make) -> None:
+    producer = make({"delivery.timeout.ms": 200})
+    await producer.send_and_wait("t", b"warm")
+    broker.down()
+    told: list[KafkaError | None] = []
+    future = await producer.produce("t", b"1", on_delivery=lambda error, message: told.append(error))
+    with pytest.raises(KafkaException) as failed:
+        await asyncio.wait_for(future, 10)
+    await producer.flush(10)
+    assert failed.value.args[0].code() == KafkaError._MSG_TIMED_OUT
+    assert [error and error.code() for error in told] == [KafkaError._MSG_TIMED_OUT]
+
+
 async def test_produce_batch__mixed__names_each_failure_by_index_and_keeps_order(broker, make) -> None:
     topic = broker.create("mixed", 1)
     producer = make({"message.max.bytes": 2000})
@@ -406,6 +419,17 @@ async def test_conf__on_delivery_and_only_error__are_honoured_and_futures_still_
         await producer.send_and_wait("t", b"x" * 5000)
     await producer.flush()
     assert len(told) == 1
+
+
+async def test_conf__on_delivery__is_for_records_that_name_none(make) -> None:
+    told: list[tuple[str, bytes]] = []
+    producer = make({"on_delivery": lambda error, message: told.append(("all", message.value()))})
+    own: Any = lambda error, message: told.append(("own", message.value()))  # noqa: E731
+    await producer.send_and_wait("t", b"1", on_delivery=own)
+    await producer.send_and_wait("t", b"2")
+    await (await producer.produce_batch("t", [{"value": b"3", "on_delivery": own}, {"value": b"4"}]))
+    await producer.flush(10)
+    assert sorted(told) == [("all", b"2"), ("all", b"4"), ("own", b"1"), ("own", b"3")]
 
 
 async def test_delivery__one_at_a_time_and_many__settles_on_the_loops_thread(make, raised) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from producer import AIOProducer, WrongLoopError
+from producer import AIOProducer, ProducerClosedError, ProducerFailedError, WrongLoopError
 from producer.transport import PURE
 
+PRODUCE_REQUEST = 0
 ONE_IN_FLIGHT = {"max.in.flight": 1, "batch.num.messages": 1}
 
 
@@ -51,6 +52,26 @@ async def test_purge__in_queue_and_in_flight_apart__gives_up_what_it_is_told_to(
     assert tuple(None if error is None else error.args[0].code() for error in errors) == codes
 
 
+async def test_purge__record_that_waits_to_be_sent_again__is_in_the_queue_though_it_was_written(
+    broker, make
+) -> None:
+    """Its answer was lost with the connection."""
+    producer = make()
+    topic = broker.create("again", 1)
+    await producer.send_and_wait(topic, b"warm")
+    broker.hold_next_produce(400)
+    future = await producer.produce(topic, b"1")
+    while not broker.holds_one():
+        await asyncio.sleep(0.005)
+    broker.down()
+    while not future.done():
+        await producer.purge(in_flight=False)
+        await asyncio.sleep(0.01)
+    assert future.exception().args[0].code() == KafkaError._PURGE_QUEUE
+    broker.up()
+    assert [message.value() for message in broker.log(topic, 1)[0]] == [b"warm", b"1"]
+
+
 async def test_purge__records_still_in_the_buffer__fail_unless_the_queue_is_to_be_kept(make) -> None:
     producer = make()
     await producer.send_and_wait("t", b"warm")
@@ -68,6 +89,41 @@ async def test_purge__records_still_in_the_buffer__fail_unless_the_queue_is_to_b
     await producer.flush(10)
     assert isinstance(lost[2].exception(), KafkaException)
     assert told.count(KafkaError._PURGE_QUEUE) >= 2
+
+
+@pytest.mark.parametrize(
+    ("ended", "error"), [("closed", ProducerClosedError), ("failed", ProducerFailedError)]
+)
+async def test_ended__every_call_but_flush_and_close__says_so(broker, make, ended: str, error: Any) -> None:
+    producer = make({"enable.idempotence": True, "enable.gapless.guarantee": True})
+    await producer.send_and_wait("t", b"1", partition=0)
+    if ended == "closed":
+        await producer.close()
+    else:
+        broker.fail(PRODUCE_REQUEST, KafkaError.MSG_SIZE_TOO_LARGE)
+        with pytest.raises(KafkaException):
+            await producer.send_and_wait("t", b"2", partition=0)
+        while "failed" not in repr(producer):
+            await asyncio.sleep(0.01)
+    for call in (
+        lambda: producer.produce("t", b"3"),
+        lambda: producer.send_and_wait("t", b"3"),
+        lambda: producer.produce_batch("t", []),
+        lambda: producer.poll(),
+        lambda: producer.purge(),
+        lambda: producer.list_topics(timeout=10),
+        lambda: producer.cluster_id(10),
+        lambda: producer.set_sasl_credentials("user", "secret"),
+        lambda: producer.init_transactions(10),
+        lambda: producer.abort_transaction(10),
+    ):
+        with pytest.raises(error, match="GAPLESS" if ended == "failed" else "closed"):
+            await call()
+    with pytest.raises(error):
+        producer.produce_nowait("t", b"3")
+    assert await producer.flush() == 0
+    await producer.close()
+    assert producer.closed
 
 
 async def test_len__queued_in_flight_and_settled__counts_what_is_not_settled(broker, make) -> None:

@@ -89,6 +89,31 @@ async def test_produce_nowait__queue_full__buffer_error_and_nothing_queued(broke
     assert len(producer) == 5
 
 
+async def test_produce__nobody_answers__waits_for_nothing_but_room(broker, make) -> None:
+    broker.down()
+    producer = make({"queue.buffering.max.messages": 50})
+    for number in range(50):
+        await asyncio.wait_for(producer.produce("t", b"%d" % number), 1)
+    in_line = asyncio.create_task(producer.produce("t", b"50"))
+    await asyncio.sleep(0.1)
+    assert (in_line.done(), producer.statistics().waiting) == (False, 1)
+    await producer.purge()
+    await asyncio.wait_for(in_line, 10)
+
+
+async def test_produce_batch__larger_than_the_queue__no_more_than_it_holds_are_unsettled(broker, make) -> None:
+    producer = make({"queue.buffering.max.messages": 50})
+    await producer.send_and_wait("t", b"warm")
+    broker.answer_after(10)
+    producing = asyncio.ensure_future(producer.produce_batch("t", [{"value": b"1"}] * 500))
+    unsettled = []
+    while not producing.done() or len(producer):
+        await asyncio.sleep(0)
+        unsettled.append(len(producer))
+    assert max(unsettled) == 50
+    assert (await (await producing)).ok
+
+
 async def test_queue_full__callback_produces_while_a_task_is_in_line__does_not_jump_it(broker, make) -> None:
     producer = make({"queue.buffering.max.messages": 1})
     await producer.send_and_wait("t", b"warm")
@@ -139,6 +164,31 @@ async def test_cancel__delivery_future__record_is_sent_and_its_callback_runs(bro
     assert [futures[0].result().value(), futures[2].result().value()] == [b"0", b"2"]
     assert len(broker.log(topic, 1)[0]) == 4
     assert raised == []
+
+
+async def test_cancel__time_limit_of_a_wait__is_none_of_the_record(broker, make) -> None:
+    topic = broker.create("slow", 1)
+    producer = make()
+    await producer.send_and_wait(topic, b"warm")
+    broker.answer_after(200)
+    told: list[Any] = []
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(
+            producer.send_and_wait(topic, b"1", on_delivery=lambda error, message: told.append(error)), 0.02
+        )
+    assert await producer.flush(10) == 0
+    assert told == [None]
+    assert [message.value() for message in broker.log(topic, 1)[0]] == [b"warm", b"1"]
+
+
+async def test_buffer__one_tick_of_several__its_records_leave_together_and_a_lone_one_at_once(make) -> None:
+    producer = make()
+    for number in range(10):
+        producer.produce_nowait("t", b"%d" % number)
+    assert (producer.statistics().batches, producer.statistics().buffered) == (1, 9)
+    await asyncio.sleep(0)
+    assert (producer.statistics().batches, producer.statistics().buffered) == (2, 0)
+    await producer.flush(10)
 
 
 @pytest.mark.parametrize("timeout", [0, 0.05, 30])

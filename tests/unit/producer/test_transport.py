@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import weakref
 from typing import Any
@@ -215,6 +216,25 @@ async def test_topic__librdkafka_refuses_its_name__that_records_future_says_so(m
     assert (await alright).value() == b"2"
 
 
+async def test_value__of_the_acknowledged_message__is_the_very_object_over_the_compiled_transport(make) -> None:
+    producer = make()
+    value, key = b"value" * 100, b"key" * 100
+    message = await producer.send_and_wait("t", value, key=key)
+    assert (message.value(), message.key()) == (value, key)
+    assert (message.value() is value, message.key() is key) == (producer.transport != PURE,) * 2
+
+
+async def test_threads__while_records_are_sent__only_the_pure_transport_has_one(make) -> None:
+    before = set(threading.enumerate())
+    producer = make()
+    for _ in range(3):
+        await producer.send_and_wait("t", b"1")
+    futures = [await producer.produce("t", b"1") for _ in range(1000)]
+    names = {thread.name for thread in set(threading.enumerate()) - before}
+    await asyncio.gather(*futures)
+    assert names == ({"producer-reports"} if producer.transport == PURE else set())
+
+
 @pytest.mark.parametrize("settled_by", ["report", "purge", "close", "refusal"])
 async def test_references__whatever_settles_a_record__none_is_kept(broker, make, settled_by: str) -> None:
     producer = make({"message.max.bytes": 2000})
@@ -303,6 +323,44 @@ async def test_oauth_cb__plain_and_raising__is_told_to_the_loops_handler_or_to_l
     if producer.transport != PURE:
         assert "no token today" in str(raised[0]["exception"])
         assert any(error.code() == KafkaError._AUTHENTICATION for error in told)
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+async def test_oauth_cb__takes_its_time__holds_up_nothing_but_its_answer(make, kind: str) -> None:
+    """Over the pure transport the constructor waits for the first token."""
+    asked = threading.Event()
+    threads: list[int] = []
+
+    def plain(config: str) -> tuple[str, float]:
+        threads.append(threading.get_ident())
+        asked.set()
+        time.sleep(0.3)
+        return "token", 2_000_000_000.0
+
+    async def coroutine(config: str) -> tuple[str, float]:
+        threads.append(threading.get_ident())
+        asked.set()
+        await asyncio.sleep(0.3)
+        return "token", 2_000_000_000.0
+
+    began_s = time.monotonic()
+    conf = {
+        "bootstrap.servers": "127.0.0.1:1",
+        "security.protocol": "sasl_plaintext",
+        "sasl.mechanisms": "OAUTHBEARER",
+        "oauth_cb": plain if kind == "plain" else coroutine,
+        "log_level": 0,
+    }
+    producer = make(conf)
+    is_pure = producer.transport == PURE
+    assert (time.monotonic() - began_s > 0.9) == is_pure
+    longest_s, last_s = 0.0, time.monotonic()
+    while not asked.is_set() or time.monotonic() < began_s + 0.5:
+        await asyncio.sleep(0.01)
+        longest_s, last_s = max(longest_s, time.monotonic() - last_s), time.monotonic()
+    assert longest_s < 0.25
+    assert (threads[0] == threading.get_ident()) == (kind == "async" and not is_pure)
+    await producer.close(timeout=0)
 
 
 @pytest.mark.parametrize("many", [2, 3000])
