@@ -782,7 +782,7 @@ cdef class Client:
         cluster.topics = {topic.topic: topic for topic in topics}
         return cluster
 
-    def set_sasl_credentials(self, str username, str password):
+    def set_sasl_credentials(self, str username not None, str password not None):
         cdef rd_kafka_error_t *error
         name, secret = username.encode(), password.encode()
         cdef const char *name_text = name

@@ -340,7 +340,9 @@ async def test_produce_batch__pooled_report_reused__results_stay_apart(make) -> 
     assert producer.statistics().reuse_ratio > 0.5
 
 
-async def test_produce_batch__messages_kept__each_is_at_its_index_and_tells_where_it_went(broker, make) -> None:
+async def test_produce_batch__messages_kept__each_is_at_its_index_and_tells_where_it_went(
+    broker, make
+) -> None:
     topic = broker.create("kept", 4)
     producer = make({"message.max.bytes": 2000})
     await producer.send_and_wait(topic, b"warm", partition=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,17 +17,22 @@ PRODUCE_REQUEST = 0
 ONE_IN_FLIGHT = {"max.in.flight": 1, "batch.num.messages": 1}
 
 
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait until it is so; else it fails with what is not."""
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError(what)
+
+
 async def one_in_flight_one_queued(broker: Any, producer: Any) -> tuple[Any, Any]:
     """The futures of a record that waits for its answer, and of one that waits behind it in librdkafka's queue."""
     topic = broker.create("held", 1)
     await producer.send_and_wait(topic, b"warm")
     broker.hold_next_produce(400)
     first = await producer.produce(topic, b"in flight")
-    for _ in range(1000):
-        if broker.holds_one():
-            break
-        await asyncio.sleep(0.005)
-    assert broker.holds_one(), "no request came: nothing is in flight"
+    await until(broker.holds_one, "no request came: nothing is in flight")
     second = await producer.produce(topic, b"queued")
     await asyncio.sleep(0)
     return first, second
@@ -61,11 +67,12 @@ async def test_purge__record_that_waits_to_be_sent_again__is_in_the_queue_though
     await producer.send_and_wait(topic, b"warm")
     broker.hold_next_produce(400)
     future = await producer.produce(topic, b"1")
-    while not broker.holds_one():
-        await asyncio.sleep(0.005)
+    await until(broker.holds_one, "no request came: nothing is in flight")
     broker.down()
-    while not future.done():
+    for _ in range(100):
         await producer.purge(in_flight=False)
+        if future.done():
+            break
         await asyncio.sleep(0.01)
     assert future.exception().args[0].code() == KafkaError._PURGE_QUEUE
     broker.up()
@@ -103,8 +110,7 @@ async def test_ended__every_call_but_flush_and_close__says_so(broker, make, ende
         broker.fail(PRODUCE_REQUEST, KafkaError.MSG_SIZE_TOO_LARGE)
         with pytest.raises(KafkaException):
             await producer.send_and_wait("t", b"2", partition=0)
-        while "failed" not in repr(producer):
-            await asyncio.sleep(0.01)
+        await until(lambda: "failed" in repr(producer), "nothing is fatal")
     for call in (
         lambda: producer.produce("t", b"3"),
         lambda: producer.send_and_wait("t", b"3"),

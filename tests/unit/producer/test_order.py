@@ -101,7 +101,9 @@ async def test_produce__nobody_answers__waits_for_nothing_but_room(broker, make)
     await asyncio.wait_for(in_line, 10)
 
 
-async def test_produce_batch__larger_than_the_queue__no_more_than_it_holds_are_unsettled(broker, make) -> None:
+async def test_produce_batch__larger_than_the_queue__no_more_than_it_holds_are_unsettled(
+    broker, make
+) -> None:
     producer = make({"queue.buffering.max.messages": 50})
     await producer.send_and_wait("t", b"warm")
     broker.answer_after(10)

@@ -216,7 +216,9 @@ async def test_topic__librdkafka_refuses_its_name__that_records_future_says_so(m
     assert (await alright).value() == b"2"
 
 
-async def test_value__of_the_acknowledged_message__is_the_very_object_over_the_compiled_transport(make) -> None:
+async def test_value__of_the_acknowledged_message__is_the_very_object_over_the_compiled_transport(
+    make,
+) -> None:
     producer = make()
     value, key = b"value" * 100, b"key" * 100
     message = await producer.send_and_wait("t", value, key=key)
