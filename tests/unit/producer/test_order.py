@@ -193,6 +193,13 @@ async def test_buffer__one_tick_of_several__its_records_leave_together_and_a_lon
     await producer.flush(10)
 
 
+async def test_buffer__batch_size__bounds_one_call_of_librdkafka(make) -> None:
+    producer = make(batch_size=10)
+    await producer.send_and_wait("t", b"warm")
+    await (await producer.produce_batch("t", [{"value": b"1"}] * 1000))
+    assert producer.statistics().batches >= 1 + 100
+
+
 @pytest.mark.parametrize("timeout", [0, 0.05, 30])
 async def test_buffer__nobody_flushes__record_leaves_at_the_end_of_the_tick(make, timeout: float) -> None:
     producer = make(batch_size=1000, buffer_timeout=timeout)
