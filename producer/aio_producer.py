@@ -20,7 +20,7 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict
 from functools import partial, wraps
@@ -35,19 +35,15 @@ from producer.batch_executor import ProducerBatchExecutor
 from producer.batch_manager import ProducerBatchManager
 from producer.callbacks import BatchReport, BatchResult, CallbackManager, OnDelivery
 from producer.client_conf import client_conf
-from producer.errors import (
-    AbortableTransactionError,
-    FatalTransactionError,
-    ProducerClosedError,
-    RetriableTransactionError,
-    transaction_error,
-)
+from producer.errors import ProducerClosedError
 from producer.lifecycle import LifeCycle, State
 from producer.message import Message
 from producer.message_batch import PARTITIONER, MessageBatch
 from producer.statistics import ProducerStatistics
-from producer.transaction import Phase, Transaction, Transactions
-from producer.transport import choose_transport, transport_kind
+from producer.time_limits import as_timeout, left_s, moment_after
+from producer.transaction import Transaction, Transactions
+from producer.transaction_calls import TransactionCalls
+from producer.transports import choose_transport, transport_kind
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]  # not exported, but documented
@@ -56,13 +52,6 @@ PURGE_S_MAX = 5.0
 """How long close() waits for the reports of records that it gave up."""
 STOP_S_MAX = 10.0
 """How long close() waits for the client to end its own threads."""
-
-REPEAT_AFTER_S = 0.1
-"""How soon a transaction call that may be repeated is repeated."""
-STALL_S = 0.1
-"""How long no end of a transaction's records is in sight before librdkafka is asked whether it still sends them."""
-OVERTIME_S_MAX = 5.0
-"""How long after its time limit a transaction call of the client may return before the producer gives it up."""
 ASK_S_MAX = 5.0
 """How long one call asks for metadata; without a limit the next call asks again, so that none keeps its thread for
 ever.
@@ -133,7 +122,6 @@ class AIOProducer:
         self._access = access = Access(life)
         self._loop = loop = access.loop
         prepared = client_conf(settings, loop, partial(_note_fatal, life))
-        self._transaction_s_max = arguments.transaction_s_max(prepared.conf)
         self._transactions = transactions = Transactions(bool(prepared.conf.get("transactional.id")))
         self._callbacks = callbacks = CallbackManager(loop, prepared.only_failures)
         callbacks.on_failure = partial(_note_failure, life, transactions)
@@ -151,6 +139,14 @@ class AIOProducer:
             arguments.queue_messages_max(prepared.conf),
         )
         made.on_progress = self._manager.make_progress
+        self._transaction_calls = TransactionCalls(
+            access,
+            transactions,
+            self._manager,
+            self._executor,
+            arguments.transaction_s_max(prepared.conf),
+            partial(_note_fatal, life),
+        )
 
     @property
     def transport(self) -> str:
@@ -311,15 +307,8 @@ class AIOProducer:
         self._access.require_here()
         if self._life.state is State.CLOSED:
             return 0
-        until_s = _until_s(timeout_s)
-        return await self._flush(lambda: until_s)
-
-    async def _flush(self, until_s: Callable[[], float]) -> int:
-        self._manager.hand_over()
-        self._transport.serve()
-        if self._records.unsettled():
-            await self._manager.wait_for_older(until_s)
-        return self._records.unsettled()
+        end_s = moment_after(timeout_s)
+        return await self._manager.flush(lambda: end_s)
 
     @_until_closed
     async def poll(self, timeout: float | None = 0) -> int:
@@ -367,15 +356,15 @@ class AIOProducer:
         If cancelled: the answer is dropped.
         """
         self._access.require_usable()
-        until_s = _until_s(arguments.checked_timeout(timeout))
+        end_s = moment_after(arguments.checked_timeout(timeout))
         while True:
-            asked_s, left_s = time.monotonic(), _left_s(until_s)
+            asked_s, left = time.monotonic(), left_s(end_s)
             try:
                 metadata: ClusterMetadata = await self._executor.run_blocking(
-                    "list_topics", *([] if topic is None else [topic]), timeout=min(left_s, ASK_S_MAX)
+                    "list_topics", *([] if topic is None else [topic]), timeout=min(left, ASK_S_MAX)
                 )
             except KafkaException:
-                if left_s <= ASK_S_MAX or time.monotonic() - asked_s < ASK_S_MAX / 2:
+                if left <= ASK_S_MAX or time.monotonic() - asked_s < ASK_S_MAX / 2:
                     raise  # it is no matter of time
             else:
                 return metadata
@@ -415,9 +404,7 @@ class AIOProducer:
 
         If cancelled: the call itself goes on, and the next one here waits for it.
         """
-        timeout_s = self._transaction_limit_s(timeout)
-        async with self._turn("init_transactions"):
-            await self._carry_out("init_transactions", timeout_s, limit_s=timeout_s)
+        await self._transaction_calls.init(arguments.checked_timeout(timeout))
 
     @_until_closed
     async def begin_transaction(self) -> None:
@@ -425,8 +412,7 @@ class AIOProducer:
 
         If cancelled: the transaction may have begun; abort_transaction() ends it.
         """
-        async with self._turn("begin_transaction"):
-            await self._carry_out("begin_transaction", limit_s=self._transaction_s_max)
+        await self._transaction_calls.begin()
 
     @_until_closed
     async def send_offsets_to_transaction(
@@ -449,19 +435,10 @@ class AIOProducer:
 
         If cancelled: the call itself goes on, and the next one here waits for it.
         """
-        name = "send_offsets_to_transaction"
         arguments.checked_positions(positions)
         arguments.checked_group_metadata(group_metadata)
-        deadline_s = time.monotonic() + self._transaction_limit_s(timeout)
-        async with self._turn(name):
-            while True:
-                left_s = _left_s(deadline_s)
-                try:
-                    return await self._carry_out(name, positions, group_metadata, left_s, limit_s=left_s)
-                except RetriableTransactionError:
-                    if time.monotonic() + REPEAT_AFTER_S > deadline_s:
-                        raise
-                await asyncio.sleep(REPEAT_AFTER_S)
+        timeout_s = arguments.checked_timeout(timeout)
+        await self._transaction_calls.send_offsets(positions, group_metadata, timeout_s)
 
     @_until_closed
     async def commit_transaction(self, timeout: float | None = -1) -> None:
@@ -476,17 +453,7 @@ class AIOProducer:
         If cancelled: while it flushes nothing is committed, and the transaction is as it was; afterwards the
             commit itself goes on, and the next call here waits for it.
         """
-        timeout_s = self._transaction_limit_s(timeout)
-        transactions = self._transactions
-        deadline_s = time.monotonic() + timeout_s
-        async with self._turn("commit_transaction"):
-            if transactions.phase is Phase.OPEN:
-                self._manager.refuse_line(transactions.too_late())
-                await self._flush_transaction(deadline_s)
-                transactions.require_whole()
-                transactions.phase = Phase.COMMITTING
-            left_s = _left_s(deadline_s)
-            await self._carry_out("commit_transaction", left_s, limit_s=left_s)
+        await self._transaction_calls.commit(arguments.checked_timeout(timeout))
 
     @_until_closed
     async def abort_transaction(self, timeout: float | None = -1) -> None:
@@ -498,109 +465,13 @@ class AIOProducer:
 
         If cancelled: the call itself goes on, and the next one here waits for it.
         """
-        timeout_s = self._transaction_limit_s(timeout)
-        async with self._turn("abort_transaction"):
-            await self._abort(timeout_s)
+        await self._transaction_calls.abort(arguments.checked_timeout(timeout))
 
     def transaction(self) -> Transaction:
         """`async with producer.transaction():` begins, commits on leaving, and aborts when the block raised
         or was cancelled. Its futures need not be read: the commit raises if any record failed.
         """
-        return Transaction(self, self._transaction_s_max, self._exit_timeout_s)
-
-    async def _abort(self, timeout_s: float) -> None:
-        transactions = self._transactions
-        transactions.phase = Phase.ABORTING
-        self._manager.refuse_line(transactions.too_late())
-        self._manager.drop_buffer(KafkaError(KafkaError._PURGE_QUEUE))
-        aborting = asyncio.ensure_future(self._flush_and_abort(timeout_s))
-        await transactions.follow("abort_transaction", aborting)
-
-    async def _flush_and_abort(self, timeout_s: float) -> None:
-        """librdkafka, made to abort records that it has not sent, asks Kafka 4 to end a transaction that has not
-        begun there, and takes the refusal as fatal. Where it has given the transaction up it sends none, and would
-        itself wait in vain for those that a broker's answer puts back into its queue.
-        """
-        deadline_s = time.monotonic() + timeout_s
-        while True:
-            try:
-                await self._flush_transaction(deadline_s)
-                break
-            except AbortableTransactionError:
-                await self._executor.run_blocking_apart("purge", in_flight=False, blocking=False)
-        left_s = _left_s(deadline_s)
-        await self._call_client("abort_transaction", left_s, limit_s=left_s)
-
-    async def _flush_transaction(self, deadline_s: float) -> None:
-        """Raises AbortableTransactionError where librdkafka has given the transaction up meanwhile: of a record
-        that is to be sent again it then tells nothing more until the abort, or until its time is up.
-        """
-        while await self._flush(partial(min, deadline_s, time.monotonic() + STALL_S)):
-            if not _left_s(deadline_s):
-                raise RetriableTransactionError(
-                    KafkaError(
-                        KafkaError._TIMED_OUT,
-                        "Not all records of the transaction were sent in time. Make the same call again.",
-                        retriable=True,
-                    )
-                )
-            await self._require_not_given_up()
-
-    async def _require_not_given_up(self) -> None:
-        """librdkafka has no call that asks. One that begins a transaction within another changes nothing, and is
-        told that it can't, or that the other is to be aborted.
-        """
-        asking = asyncio.ensure_future(self._executor.run_blocking_apart("begin_transaction"))
-        try:
-            await asyncio.shield(asking)
-        except KafkaException as told:
-            if told.args[0].txn_requires_abort():
-                raise transaction_error(told) from told
-        finally:
-            await asyncio.wait([asking])  # also if cancelled: librdkafka takes no other call beside it
-
-    def _transaction_limit_s(self, timeout: Any) -> float:
-        """A transaction call's time limit. librdkafka has none for some of those that may take forever."""
-        timeout_s = arguments.checked_timeout(timeout)
-        return self._transaction_s_max if timeout_s is None else timeout_s
-
-    @contextlib.asynccontextmanager
-    async def _turn(self, call: str) -> AsyncIterator[None]:
-        """The block makes `call`, alone, of a producer that is alive."""
-        self._access.require_alive()
-        self._manager.close_room()
-        async with self._transactions.turn(call):
-            self._access.require_alive()  # the call that was waited for may have ended it
-            yield
-
-    async def _carry_out(self, name: str, *args: Any, limit_s: float) -> None:
-        """The client's transaction call `name`, in its turn."""
-        calling = asyncio.ensure_future(self._call_client(name, *args, limit_s=limit_s))
-        await self._transactions.follow(name, calling)
-
-    async def _call_client(self, name: str, *args: Any, limit_s: float) -> None:
-        """librdkafka forgets the limit of send_offsets_to_transaction while the group's coordinator is out of
-        reach, also when that has moved: then the call stays in its thread, and the producer fails.
-        """
-        try:
-            await asyncio.wait_for(self._executor.run_blocking(name, *args), limit_s + OVERTIME_S_MAX)
-        except asyncio.TimeoutError as overdue:
-            raise self._hanging(name, limit_s) from overdue
-        except KafkaException as failed:
-            if failed.args[0].fatal():
-                _note_fatal(self._life, failed.args[0])
-            raise transaction_error(failed) from failed
-
-    def _hanging(self, name: str, limit_s: float) -> FatalTransactionError:
-        error = KafkaError(
-            KafkaError._TIMED_OUT,
-            f"{name}() hangs in librdkafka, {OVERTIME_S_MAX:g} s after its limit of {limit_s:g} s, as when a "
-            "coordinator went away. Close this producer and make a new one with the same transactional.id, "
-            "which settles the open transaction.",
-            fatal=True,
-        )
-        _note_fatal(self._life, error)
-        return FatalTransactionError(error)
+        return Transaction(self, self._transaction_calls.call_s_max, self._exit_timeout_s)
 
     # What is going on inside
 
@@ -674,7 +545,7 @@ class AIOProducer:
             return
         if timeout_s is None and is_ending:
             timeout_s = self._exit_timeout_s
-        self._close_until_s = min(self._close_until_s, _until_s(timeout_s))
+        self._close_until_s = min(self._close_until_s, moment_after(timeout_s))
         self._callbacks.wait_for_all_but_this()
         if self._closing is None:
             self._life.move(State.CLOSING)
@@ -696,13 +567,13 @@ class AIOProducer:
                     await self._settle_all(ended)
                     break
                 except asyncio.CancelledError:
-                    self._close_until_s = min(self._close_until_s, _until_s(self._exit_timeout_s))
+                    self._close_until_s = min(self._close_until_s, moment_after(self._exit_timeout_s))
             with contextlib.suppress(asyncio.CancelledError):
                 if self._records.unsettled():
                     await self._give_up()
             with contextlib.suppress(asyncio.CancelledError):
                 if pending := self._callbacks.pending():
-                    await asyncio.wait(pending, timeout=_finite(_left_s(self._close_until_s)))
+                    await asyncio.wait(pending, timeout=as_timeout(self._close_until_s))
         finally:
             self._manager.stop()
             self._executor.stop_threads()
@@ -716,12 +587,9 @@ class AIOProducer:
     async def _settle_all(self, ended: Collection[asyncio.Future[Any]]) -> None:
         """Wait for all that was begun, as long as there is time."""
         if ended:
-            await asyncio.wait(ended, timeout=_finite(_left_s(self._close_until_s)))
-        await self._transactions.wait_for_given_up(_finite(_left_s(self._close_until_s)))
-        if self._life.cause is None and self._transactions.is_left_open():
-            with contextlib.suppress(KafkaException):
-                await self._abort(min(_left_s(self._close_until_s), self._transaction_s_max))
-        await self._flush(lambda: self._close_until_s)
+            await asyncio.wait(ended, timeout=as_timeout(self._close_until_s))
+        await self._transaction_calls.abort_at_the_end(self._close_until_s)
+        await self._manager.flush(lambda: self._close_until_s)
 
     async def _give_up(self) -> None:
         failures = self._callbacks.failures
@@ -729,8 +597,8 @@ class AIOProducer:
         try:
             self._manager.drop_buffer(KafkaError(KafkaError._PURGE_QUEUE))
             await self._executor.run_blocking_apart("purge", True, True, True)
-            until_s = _until_s(PURGE_S_MAX)
-            await self._flush(lambda: until_s)
+            end_s = moment_after(PURGE_S_MAX)
+            await self._manager.flush(lambda: end_s)
         finally:
             given_up = failures - before
             _logger.warning(
@@ -778,18 +646,3 @@ def _note_fatal(life: LifeCycle, error: KafkaError) -> None:
     """Remember the first fatal error; later calls raise it."""
     if life.may_move(State.FAILED):
         life.move(State.FAILED, KafkaException(error))
-
-
-def _until_s(timeout_s: float | None) -> float:
-    """When a time limit is over, by the monotonic clock."""
-    return math.inf if timeout_s is None else time.monotonic() + timeout_s
-
-
-def _left_s(until_s: float) -> float:
-    """The time until then."""
-    return max(until_s - time.monotonic(), 0)
-
-
-def _finite(left_s: float) -> float | None:
-    """A time limit as asyncio has it."""
-    return None if left_s == math.inf else left_s

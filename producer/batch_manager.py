@@ -286,15 +286,22 @@ class ProducerBatchManager:
         self._watchers.append((self._records.settled, watcher))
         return watcher
 
-    async def wait_for_older(self, until_s: Callable[[], float]) -> None:
-        """Wait until every record that is there now is settled, or it is so late by the monotonic clock, which may be
-        changed meanwhile. What lingers is sent now.
+    async def flush(self, end_s: Callable[[], float]) -> int:
+        """Wait until every record that is there now is settled, or it is `end_s` by the monotonic clock, which may be
+        changed meanwhile. What lingers is sent now. Returns how many records are unsettled then.
         """
+        self.hand_over()
+        self._executor.transport.serve()
+        if self._records.unsettled():
+            await self._wait_for_older(end_s)
+        return self._records.unsettled()
+
+    async def _wait_for_older(self, end_s: Callable[[], float]) -> None:
         done: asyncio.Future[None] = self._loop.create_future()
         flush = (self._records.new_epoch(), done)
         self._flushes.add(flush)
         try:
-            while not done.done() and (left_s := until_s() - time.monotonic()) > 0:
+            while not done.done() and (left_s := end_s() - time.monotonic()) > 0:
                 self._executor.end_linger()
                 await asyncio.wait([done], timeout=min(left_s, LINGER_AGAIN_S))
                 self._executor.transport.serve()  # a signal's exception may have cost the loop a call of ours

@@ -85,7 +85,17 @@ class ReusableMessageCallback:
     which confluent-kafka keeps from its Message, or an error. Pooled again once it was settled.
     """
 
-    __slots__ = ("_records", "epoch", "error", "future", "headers", "message", "on_delivery", "place", "report")
+    __slots__ = (
+        "_records",
+        "epoch",
+        "error",
+        "future",
+        "headers",
+        "message",
+        "on_delivery",
+        "place",
+        "report",
+    )
 
     def __init__(self, records: PureRecords) -> None:
         self._records = records
@@ -392,7 +402,9 @@ class PureRecords:
             return self._submit_singly(producer, run)
         self._submitted = run.records[: self._batch_size]
         try:
-            self._accepted.extend(starmap(self._produce_batch, ((run.topic, self._submitted, run.partition),)))
+            self._accepted.extend(
+                starmap(self._produce_batch, ((run.topic, self._submitted, run.partition),))
+            )
         except Exception as raised:  # noqa: BLE001 (the call took nothing; one by one, each record gets its own error or its way)
             if self._accepted or _is_foreign(raised):
                 raise
@@ -425,7 +437,16 @@ class PureRecords:
         topic, partition = run.topic, run.partition
         while len(self._taken) < len(run.records):
             given = (
-                (topic, m["value"], m["key"], partition, m["callback"], None, m.get("timestamp", 0), m.get("headers"))
+                (
+                    topic,
+                    m["value"],
+                    m["key"],
+                    partition,
+                    m["callback"],
+                    None,
+                    m.get("timestamp", 0),
+                    m.get("headers"),
+                )
                 for m in run.records[len(self._taken) :]
             )
             try:
@@ -542,7 +563,9 @@ class PureRecords:
         self._is_unsure = False
         if not self.unsettled():
             return
-        error = KafkaError(KafkaError._INTR, "Whether it was sent is unknown: an exception took its report along.")
+        error = KafkaError(
+            KafkaError._INTR, "Whether it was sent is unknown: an exception took its report along."
+        )
         kinds = (self._future_type, ReusableMessageCallback)
         for found in gc.get_objects():
             epoch = getattr(found, "epoch", None) if type(found) in kinds else None
@@ -562,7 +585,12 @@ class PureRecords:
     def make_due_of(self, future: Any, error: KafkaError, message: Any) -> None:
         """As `make_due`, of a record that had its future alone to tell."""
         callback = self._pool.pop() if self._pool else ReusableMessageCallback(self)
-        callback.epoch, callback.future, callback.error, callback.message = future.epoch, future, error, message
+        callback.epoch, callback.future, callback.error, callback.message = (
+            future.epoch,
+            future,
+            error,
+            message,
+        )
         future.epoch = None
         self._due += (callback,)
 

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import confluent_kafka.admin  # noqa: F401 (list_topics() imports it: a daemon thread that ends in an import hangs the exit)
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -29,9 +29,7 @@ from producer.client_conf import ClientConf, answering, asks_for_tokens
 from producer.forks import keep_from_children
 from producer.interruptions import complete_call_soon
 from producer.pure_records import STOP, PureRecords, StopServing, forget_trace
-
-if TYPE_CHECKING:
-    from producer.transport import Records
+from producer.transport import Records
 
 POLL_INTERVAL_S = 0.001
 """Between two looks of the loop while many records are in flight."""
@@ -169,7 +167,9 @@ class PureTransport:
 
     def _let_thread_wait(self) -> None:
         self._empty_looks = 0
-        self._baton.put(None)  # first: a thread that waits once more than it had to is better than one that never does
+        self._baton.put(
+            None
+        )  # first: a thread that waits once more than it had to is better than one that never does
         self._thread_waits = True
 
     def _thread_returned(self) -> None:

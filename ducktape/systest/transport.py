@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from producer.transport import PURE, TRANSPORT_VARIABLE, choose_transport, why_not_compiled
+from producer.transports import PURE, TRANSPORT_VARIABLE, choose_transport, why_not_compiled
 
 WHY_PURE = "--why-pure"
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from producer.transport import TRANSPORT_VARIABLE
+from producer.transports import TRANSPORT_VARIABLE
 from systest import disk, transport
 from systest.clusters import engine, netns
 from systest.distribution import DistributionUnavailable, distribution, jars

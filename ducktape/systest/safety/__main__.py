@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from producer.transport import choose_transport
+from producer.transports import choose_transport
 from systest.safety import report
 from systest.safety.broker import BrokerDied, embedded_broker
 from systest.safety.judgement import Sample, bounds_of, judge

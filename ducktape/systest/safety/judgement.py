@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from producer.transport import COMPILED
+from producer.transports import COMPILED
 
 SAMPLES_MIN = 8
 """Fewer in the second half show no trend."""

@@ -11,7 +11,7 @@ from typing import Any
 from confluent_kafka import KafkaException
 
 from producer import AIOProducer, ProducerClosedError, TransactionError
-from producer.transport import COMPILED
+from producer.transports import COMPILED
 from systest.safety.outcomes import Outcomes
 from systest.safety.scenes import RECORD_BYTES_MAX, SCENES, TOPIC, PlannedError, Stage
 

@@ -40,7 +40,7 @@ import confluent_kafka
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from producer import AIOProducer
-from producer.transport import transports, why_not_compiled
+from producer.transports import transports, why_not_compiled
 from systest.worker.loops import Loop, new_loop
 
 IN_FLIGHT = 10_000

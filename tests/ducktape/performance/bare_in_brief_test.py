@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ducktape.mark.resource import cluster
 
-from producer.transport import transports, why_not_compiled
+from producer.transports import transports, why_not_compiled
 from systest import not_run
 from systest.testing import SystemTest
 

@@ -14,7 +14,7 @@ from ducktape.mark.resource import cluster
 from ducktape.tests.test import Test
 
 from producer import AIOProducer
-from producer.transport import transports, why_not_compiled
+from producer.transports import transports, why_not_compiled
 from systest import not_run
 from systest.services.kafka import KafkaService
 

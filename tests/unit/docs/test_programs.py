@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from producer.transport import TRANSPORT_VARIABLE, transports
+from producer.transports import TRANSPORT_VARIABLE, transports
 from systest.embedded.mock_cluster import MockCluster
 
 ROOT = Path(__file__).parents[3]

@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, TopicPartition
 from hypothesis import settings
 
 from producer import AIOProducer
-from producer.transport import transports
+from producer.transports import transports
 from systest.embedded.mock_cluster import EVERY_BROKER, Answer, Api, CoordinatorKind, MockCluster
 
 settings.register_profile("long", max_examples=5_000)

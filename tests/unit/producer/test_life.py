@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from producer import AIOProducer, ProducerClosedError, WrongLoopError
 from producer.lifecycle import NEXT_STATES, LifeCycle, State
-from producer.transport import COMPILED, transports
+from producer.transports import COMPILED, transports
 from systest.safety.meter import Meter
 
 

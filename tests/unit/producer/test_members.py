@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from producer import AIOProducer, ProducerClosedError, ProducerFailedError, WrongLoopError
-from producer.transport import PURE
+from producer.transports import PURE
 
 PRODUCE_REQUEST = 0
 ONE_IN_FLIGHT = {"max.in.flight": 1, "batch.num.messages": 1}

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from producer.callbacks import BatchReport, CallbackManager
 from producer.pure_records import PureRecords
-from producer.transport import COMPILED, Records
+from producer.transport import Records
+from producer.transports import COMPILED
 
 PLAIN = (None, -1, None, 0, None)
 PURGED = KafkaError(KafkaError._PURGE_QUEUE)

@@ -228,7 +228,7 @@ async def test_send_offsets__group_coordinator_went_away__fails_after_its_limit_
     broker, make, monkeypatch, unsettled, close_s
 ) -> None:
     """librdkafka would wait until any broker's connection comes or goes (librdkafka issues 5456 and 5511)."""
-    monkeypatch.setattr("producer.aio_producer.OVERTIME_S_MAX", 0.5)
+    monkeypatch.setattr("producer.transaction_calls.OVERTIME_S_MAX", 0.5)
     broker.create("read", 1)
     broker.create("written", 2)
     broker.coordinate("group", "i", 2)
@@ -327,7 +327,7 @@ async def test_transaction__given_up_by_librdkafka_with_a_record_to_be_sent_agai
         with pytest.raises(RetriableTransactionError):
             await producer.abort_transaction(0.05)
     elif end == "commit given up, abort":
-        monkeypatch.setattr("producer.aio_producer.STALL_S", 0.001)  # so that it asks all the time
+        monkeypatch.setattr("producer.transaction_calls.STALL_S", 0.001)  # so that it asks all the time
         committing = asyncio.create_task(producer.commit_transaction(SURELY_S))
         await asyncio.sleep(0.05)
         committing.cancel()

@@ -19,13 +19,13 @@ from confluent_kafka import KafkaError, KafkaException
 from producer import AIOProducer
 from producer.callbacks import CallbackManager
 from producer.message_batch import PARTITIONER
-from producer.transport import COMPILED, PURE, transports
+from producer.transports import COMPILED, PURE, transports
 
 LOAD = """
     import logging, sys
     logging.basicConfig(format="%(levelname)s %(message)s")
     {before}
-    from producer.transport import choose_transport, why_not_compiled
+    from producer.transports import choose_transport, why_not_compiled
     print(choose_transport(None), choose_transport(None))
     print(why_not_compiled())
     try:

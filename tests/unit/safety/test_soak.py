@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from producer.transport import transports
+from producer.transports import transports
 from systest.safety.soak import Plan
 
 LIMIT_S = 120.0

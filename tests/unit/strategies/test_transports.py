@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from producer.transport import TRANSPORT_VARIABLE
+from producer.transports import TRANSPORT_VARIABLE
 from systest import strategies
 from systest.strategies.transports import without_twin
 from systest.transport import WHY_PURE, in_use, why_pure
@@ -54,7 +54,7 @@ def test_why_pure__is_the_producers_own_reason_or_that_somebody_asked_for_it(
     asked_for: str | None, not_built: str | None, said: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("systest.transport.why_not_compiled", lambda: not_built)
-    monkeypatch.setattr("producer.transport.why_not_compiled", lambda: not_built)
+    monkeypatch.setattr("producer.transports.why_not_compiled", lambda: not_built)
     monkeypatch.delenv(TRANSPORT_VARIABLE, raising=False)
     if asked_for is not None:
         monkeypatch.setenv(TRANSPORT_VARIABLE, asked_for)

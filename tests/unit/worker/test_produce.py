@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from producer.transport import choose_transport
+from producer.transports import choose_transport
 from systest.embedded.mock_cluster import MockCluster
 from systest.history.columns import Outcome
 from systest.history.load import load_send
