@@ -81,6 +81,7 @@ class SendBatch:
     callback: Callback = Callback.NONE
     ticks: int = 0
     gives_up: bool = False
+    keeps: bool = False
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,7 @@ BATCHES = st.builds(
     callback=st.sampled_from(Callback),
     ticks=TICKS,
     gives_up=st.booleans(),
+    keeps=st.booleans(),
 )
 CLOSES = st.builds(Close, st.sampled_from([None, 0, 0.02]))
 REFUSALS = st.builds(
@@ -259,9 +261,10 @@ class Sent:
         assert self.future.done(), f"{self} was left pending"
         error = self.future.exception()
         if self.batch is not None and error is None:
-            error = self.future.result().failures.get(self.index)
+            result = self.future.result()
+            error = result.failures.get(self.index)
             if error is None:
-                return Outcome.ACKED, None
+                return Outcome.ACKED, result.messages[self.index] if result.messages else None
         if error is None:
             return Outcome.ACKED, self.future.result()
         return Outcome.FAILED if isinstance(error, TypeError) else outcome_of(error), error
@@ -357,7 +360,10 @@ class Run:
             on_delivery = self._on_delivery(step.callback, None)
             with self._refusals(*sent_by):
                 future = await self.producer.produce_batch(
-                    TOPIC, [sent.message for sent in sent_by], on_delivery=on_delivery
+                    TOPIC,
+                    [sent.message for sent in sent_by],
+                    on_delivery=on_delivery,
+                    keep_messages=step.keeps,
                 )
                 returned = self.tick()
                 for sent in sent_by:
