@@ -276,7 +276,10 @@ class AIOProducer:
         If cancelled: the records that are queued stay so, in order from the first; the rest is not queued.
         """
         self._access.require_may_produce(self._transactions)
-        count = len(arguments.checked_messages(messages))
+        messages = arguments.checked_messages(messages)
+        if keep_messages:
+            messages = list(messages)  # else reading one might make the caller's list longer than there are places
+        count = len(messages)
         future: asyncio.Future[BatchResult] = self._loop.create_future()
         report = BatchReport(count, future, self._callbacks.on_failure, keep_messages)
         chosen = on_delivery if on_delivery is not None else callback

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import UserDict
 from typing import Any
 
 import pytest
@@ -374,6 +375,19 @@ async def test_produce_batch__messages_kept__each_is_at_its_index_and_tells_wher
             assert (message.value(), message.error(), message.topic()) == (b"%d" % index, None, topic)
             assert message.headers() == messages[index].get("headers")
             assert log[message.partition()][message.offset() or 0].value() == b"%d" % index
+
+
+async def test_produce_batch__list_grows_while_it_is_read__has_a_place_for_each_kept_message(make) -> None:
+    class Growing(UserDict[str, Any]):
+        def __getitem__(self, name: str) -> Any:
+            if len(messages) < 10:
+                messages.append({"value": b"late"})
+            return super().__getitem__(name)
+
+    messages: list[Any] = [Growing(value=b"%d" % number) for number in range(3)]
+    result = await (await make().produce_batch("t", messages, keep_messages=True))
+    assert [message.value() for message in result.messages] == [b"0", b"1", b"2"]
+    assert len(messages) == 6
 
 
 async def test_produce_batch__messages_not_asked_for__keeps_none(make) -> None:
