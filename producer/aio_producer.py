@@ -278,7 +278,9 @@ class AIOProducer:
         self._access.require_may_produce(self._transactions)
         messages = arguments.checked_messages(messages)
         if keep_messages:
-            messages = list(messages)  # else reading one might make the caller's list longer than there are places
+            messages = list(
+                messages
+            )  # else reading one might make the caller's list longer than there are places
         count = len(messages)
         future: asyncio.Future[BatchResult] = self._loop.create_future()
         report = BatchReport(count, future, self._callbacks.on_failure, keep_messages)
