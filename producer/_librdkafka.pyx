@@ -334,8 +334,8 @@ cdef class Message:
     cdef bint _is_refused
     """It is in the buffer and will have no report."""
     cdef bint _is_kept
-    """Whether it goes to that place of the report's messages, of which there are as many as the batch has records: asked
-    of the report once, not for each record.
+    """Whether it goes to that place of the report's messages, of which there are as many as the batch has records:
+    asked of the report once, not for each record.
     """
 
     def topic(self):
