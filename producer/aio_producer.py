@@ -527,8 +527,8 @@ class AIOProducer:
 
         Parameters:
             timeout: seconds for the flush. Records unsettled then are given up: their futures raise
-                KafkaException with _PURGE_QUEUE, or _PURGE_INFLIGHT where the record may have been written,
-                and a warning of the logger "producer" tells how many.
+                KafkaException with _PURGE_QUEUE, or _PURGE_INFLIGHT where the record was on its way, and a
+                warning of the logger "producer" tells how many.
                 None or negative: as long as `delivery.timeout.ms` lets librdkafka try; `exit_timeout` where the
                 caller is being ended by a cancellation, KeyboardInterrupt or SystemExit. Of several calls the
                 shortest limit holds.
@@ -607,8 +607,8 @@ class AIOProducer:
         finally:
             given_up = failures - before
             _logger.warning(
-                "The producer was closed before all records were acknowledged: %d were never sent, %d may have been "
-                "written.",
+                "The producer was closed before all records were acknowledged: %d were in the queue, %d on their way. "
+                "They may be lost.",
                 given_up["_PURGE_QUEUE"],
                 given_up["_PURGE_INFLIGHT"] + self._records.unsettled(),
             )

@@ -19,6 +19,7 @@ from typing import Any, SupportsFloat
 from confluent_kafka import KafkaError, KafkaException
 
 from producer.callbacks import OnDelivery
+from producer.threads import call_apart
 from producer.user_calls import UserCalls
 
 PLUGINS = "plugin.library.paths"
@@ -135,21 +136,27 @@ def _on_error(
     return error_cb(error) if error_cb is not None else None
 
 
-def asks_for_tokens(conf: Mapping[str, Any]) -> bool:
-    """Whether librdkafka calls oauth_cb."""
-    mechanism = conf.get("sasl.mechanisms", conf.get("sasl.mechanism"))
-    return (
-        str(conf.get("security.protocol")).lower().startswith("sasl")
-        and str(mechanism).upper() == "OAUTHBEARER"
-    )
-
-
-def answering(oauth_cb: Callable[[str | None], Any], config: str | None) -> Callable[[str | None], Any]:
-    """An oauth_cb for confluent's constructor, which waits ten seconds for one that does not answer: so the first
-    answer is asked for here. An async one runs to its end on a loop and thread of its own.
+def answer_at_once(conf: dict[str, Any]) -> None:
+    """Change an oauth_cb for confluent's constructor, which waits ten seconds for one that does not answer, be it that
+    librdkafka never asks it.
 
     Raises KafkaException at once where it raises.
     """
+    oauth_cb = conf.get("oauth_cb")
+    if oauth_cb is None or _reads_true(conf.get("enable.sasl.oauthbearer.unsecure.jwt")):
+        return  # of the two librdkafka takes one, and says so
+    mechanism = conf.get("sasl.mechanisms", conf.get("sasl.mechanism"))
+    if (
+        str(conf.get("security.protocol")).lower().startswith("sasl")
+        and str(mechanism).upper() == "OAUTHBEARER"
+    ):
+        conf["oauth_cb"] = _answering(oauth_cb, conf.get("sasl.oauthbearer.config"))
+    else:
+        del conf["oauth_cb"]
+
+
+def _answering(oauth_cb: Callable[[str | None], Any], config: str | None) -> Callable[[str | None], Any]:
+    """An oauth_cb whose first answer is there. An async one runs to its end on a loop and thread of its own."""
 
     def ask(config: str | None) -> Any:
         outcome = oauth_cb(config)
@@ -158,7 +165,7 @@ def answering(oauth_cb: Callable[[str | None], Any], config: str | None) -> Call
         return checked_token(_run_apart(outcome))
 
     try:
-        first = [ask(config)]
+        first = [call_apart(ask, config).result()]  # where others are asked for, too, and it may run a loop
     except Exception as raised:
         error = KafkaError(
             KafkaError.SASL_AUTHENTICATION_FAILED, f"oauth_cb raised {type(raised).__name__}: {raised}"

@@ -25,7 +25,7 @@ import confluent_kafka.admin  # noqa: F401 (list_topics() imports it: a daemon t
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from producer.callbacks import SERVE_BUDGET_S, CallbackManager
-from producer.client_conf import ClientConf, answering, asks_for_tokens
+from producer.client_conf import ClientConf, answer_at_once
 from producer.forks import keep_from_children
 from producer.interruptions import complete_call_soon
 from producer.pure_records import STOP, PureRecords, StopServing, forget_trace
@@ -63,8 +63,7 @@ class PureTransport:
         self._loop = loop
         self._serves_events = prepared.serves_events
         conf = dict(prepared.conf)
-        if (oauth_cb := conf.pop("oauth_cb", None)) is not None and asks_for_tokens(conf):
-            conf["oauth_cb"] = answering(oauth_cb, conf.get("sasl.oauthbearer.config"))
+        answer_at_once(conf)
         self._error_cb: Callable[[KafkaError], None] = conf["error_cb"]
         """Told of fatal errors by hand: poll() raises those instead of calling it."""
         self._producer = Producer(conf)

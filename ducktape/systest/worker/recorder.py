@@ -27,7 +27,6 @@ _ONE_MORE = bytes(min(count + 1, 127) for count in range(256))
 _CERTAIN = frozenset(
     {
         KafkaError._QUEUE_FULL,
-        KafkaError._PURGE_QUEUE,
         KafkaError._UNKNOWN_TOPIC,
         KafkaError._UNKNOWN_PARTITION,
         KafkaError._INVALID_ARG,
