@@ -215,7 +215,8 @@ class ProducerBatchManager:
         self.hand_over()
         transport = self._executor.transport
         transport.serve()
-        return self._records.unsettled() > 0 and transport.client() is not None
+        is_at_work = self._records.unsettled() > 0 or bool(self._line)
+        return is_at_work and transport.client() is not None
 
     def drop_buffer(self, error: KafkaError) -> None:
         """Fail every record that the transport has not taken."""

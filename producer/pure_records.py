@@ -218,7 +218,7 @@ class PureRecords:
         self._refused: deque[tuple[Carried, KafkaError, UnsentMessage]] = deque()
         self._due: deque[ReusableMessageCallback] = deque()
         self._is_unsure = False
-        """Whether an exception left poll(), perhaps with a report."""
+        """Whether an exception may have taken a report along."""
         self.finished: BatchReport | None = None
         """Its last record was settled; its future perhaps not."""
         self._until_s = _NO_END_S
@@ -517,6 +517,7 @@ class PureRecords:
                 self._give_up_lost()
             return more
         except BaseException as raised:
+            self._is_unsure = True
             self._catch_interrupted(raised)
             raise
         finally:
@@ -539,11 +540,6 @@ class PureRecords:
         except StopServing as stop:
             forget_trace(stop)
             return True
-        except KafkaException:
-            raise
-        except BaseException:
-            self._is_unsure = True
-            raise
         return False
 
     def _catch_interrupted(self, raised: BaseException) -> None:
@@ -560,20 +556,19 @@ class PureRecords:
         """Fail the records that librdkafka does not have, and nobody here: an exception took their reports along."""
         if self._runs or self._caught or self._refused or len(self._producer or ()):
             return
-        self._is_unsure = False
-        if not self.unsettled():
-            return
-        error = KafkaError(
-            KafkaError._INTR, "Whether it was sent is unknown: an exception took its report along."
-        )
+        error = KafkaError(KafkaError._INTR, "Whether it was sent is unknown: an exception took its report along.")
         kinds = (self._future_type, ReusableMessageCallback)
-        for found in gc.get_objects():
-            epoch = getattr(found, "epoch", None) if type(found) in kinds else None
-            if epoch in self._epochs:
-                self._caught.append((found, error, Message(error=error)))
-        for epoch in self._epochs:  # of those that nobody waits for nothing is left
-            epoch.settled = epoch.entered - sum(carried.epoch is epoch for carried, _, _ in self._caught)
-        self.on_refused()
+        lost = [
+            (found, error, Message(error=error))
+            for found in (gc.get_referrers(*self._epochs) if self.unsettled() else ())
+            if type(found) in kinds
+        ]
+        for epoch in self._epochs:  # nothing is left of those that nobody waits for
+            epoch.settled = epoch.entered - sum(carried.epoch is epoch for carried, _, _ in lost)
+        self._caught += lost
+        self._is_unsure = False
+        if lost:
+            self.on_refused()
 
     def make_due(self, callback: ReusableMessageCallback, error: KafkaError | None, message: Any) -> None:
         """Have it settled when poll() has returned: code of the user's runs then, or there is an error to tell."""

@@ -162,18 +162,12 @@ class PureTransport:
             self._next_look.cancel()
         self._next_look = look
 
-    # The waiting thread. Its state is changed on the loop only; the thread sends word.
+    # The waiting thread. It says itself that it does not wait any more: the loop may lose the word that it sends.
 
     def _let_thread_wait(self) -> None:
         self._empty_looks = 0
-        self._baton.put(
-            None
-        )  # first: a thread that waits once more than it had to is better than one that never does
         self._thread_waits = True
-
-    def _thread_returned(self) -> None:
-        self._thread_waits = False
-        self.serve()
+        self._baton.put(None)
 
     def _caught(self) -> None:
         if threading.get_ident() != self._thread.ident:
@@ -192,7 +186,8 @@ class PureTransport:
             with contextlib.suppress(Empty):
                 self._baton.get(timeout=IDLE_LOOK_S)
                 self._wait_for_report()
-                self._tell_loop(self._thread_returned)
+                self._thread_waits = False
+                self._tell_loop(self.serve)
         self._release_client()
         self._tell_loop(self._note_stopped)
 
