@@ -149,7 +149,7 @@ def _delivery_future(records: PureRecords) -> type[asyncio.Future[Any]]:
             records.make_due_of(future, error, message)
             return
         epoch = future.epoch
-        try:
+        try:  # noqa: SIM105 (suppress() would cost every record as much as the settling)
             future.set_result(message)
         except asyncio.InvalidStateError:
             pass  # the caller gave up the wait
@@ -208,6 +208,8 @@ class PureRecords:
         self._epochs_over = 0
         self._pool: list[ReusableMessageCallback] = []
         self._pool_max = pool_max
+        self._alive: set[ReusableMessageCallback] = set()
+        """Those in the pool and in use, which else librdkafka alone would refer to."""
         self._submitted: list[Record] = []
         """What the latest `produce_batch` was called with."""
         self._accepted: list[int] = []
@@ -322,16 +324,15 @@ class PureRecords:
         if report is None:
             future = self._future_type(loop=self._loop)
         if report is None and on_delivery is None and "headers" not in record:
-            future.epoch = epoch
             carried = future
         else:
             if self._pool:
                 carried = self._pool.pop()
                 self.reused += 1
             else:
-                carried = ReusableMessageCallback(self)
+                carried = self._new_callback()
                 self.created += 1
-            carried.epoch, carried.future, carried.report, carried.place = epoch, future, report, place
+            carried.future, carried.report, carried.place = future, report, place
             if on_delivery is not None:
                 carried.on_delivery = on_delivery
             if not bulk:
@@ -341,6 +342,7 @@ class PureRecords:
             self._runs.append(run)
             self._run = run
         record["callback"] = carried
+        carried.epoch = epoch
         run.records += (record,)
         epoch.entered += 1
         self.room -= 1
@@ -405,7 +407,9 @@ class PureRecords:
             self._accepted.extend(
                 starmap(self._produce_batch, ((run.topic, self._submitted, run.partition),))
             )
-        except Exception as raised:  # noqa: BLE001 (the call took nothing; one by one, each record gets its own error or its way)
+        except (
+            Exception
+        ) as raised:  # the call took nothing; one by one, each record gets its own error or its way
             if self._accepted or _is_foreign(raised):
                 raise
             return self._submit_singly(producer, run)
@@ -515,7 +519,6 @@ class PureRecords:
             more = self.run_due(until_s) or more
             if self._is_unsure and not more:
                 self._give_up_lost()
-            return more
         except BaseException as raised:
             self._is_unsure = True
             self._catch_interrupted(raised)
@@ -523,6 +526,7 @@ class PureRecords:
         finally:
             self._until_s = _NO_END_S
             self._is_busy = False
+        return more
 
     def _poll(self) -> bool:
         """Settle what was caught and refused, and what is reported; whether some of that is left."""
@@ -543,8 +547,8 @@ class PureRecords:
         return False
 
     def _catch_interrupted(self, raised: BaseException) -> None:
-        """A report whose settling was interrupted, be it where that began, is settled by the next `drain`. Before Python
-        3.12 confluent-kafka drops the trace of what left a callback: see `_give_up_lost`.
+        """A report whose settling was interrupted, be it where that began, is settled by the next `drain`. Before
+        Python 3.12 confluent-kafka drops the trace of what left a callback: see `_give_up_lost`.
         """
         for frame, _ in walk_tb(raised.__traceback__):
             if frame.f_code in self._settling:
@@ -556,13 +560,13 @@ class PureRecords:
         """Fail the records that librdkafka does not have, and nobody here: an exception took their reports along."""
         if self._runs or self._caught or self._refused or len(self._producer or ()):
             return
-        error = KafkaError(KafkaError._INTR, "Whether it was sent is unknown: an exception took its report along.")
-        kinds = (self._future_type, ReusableMessageCallback)
-        lost = [
-            (found, error, Message(error=error))
-            for found in (gc.get_referrers(*self._epochs) if self.unsettled() else ())
-            if type(found) in kinds
-        ]
+        error = KafkaError(
+            KafkaError._INTR, "Whether it was sent is unknown: an exception took its report along."
+        )
+        futures = gc.get_referrers(*self._epochs) if self.unsettled() else []
+        carriers: list[Any] = [found for found in futures if type(found) is self._future_type]
+        carriers += [callback for callback in self._alive if callback.epoch is not None]
+        lost = [(carried, error, Message(error=error)) for carried in carriers]
         for epoch in self._epochs:  # nothing is left of those that nobody waits for
             epoch.settled = epoch.entered - sum(carried.epoch is epoch for carried, _, _ in lost)
         self._caught += lost
@@ -579,7 +583,7 @@ class PureRecords:
 
     def make_due_of(self, future: Any, error: KafkaError, message: Any) -> None:
         """As `make_due`, of a record that had its future alone to tell."""
-        callback = self._pool.pop() if self._pool else ReusableMessageCallback(self)
+        callback = self._pool.pop() if self._pool else self._new_callback()
         callback.epoch, callback.future, callback.error, callback.message = (
             future.epoch,
             future,
@@ -653,10 +657,17 @@ class PureRecords:
             self.finished.finish()
             self.finished = None
 
+    def _new_callback(self) -> ReusableMessageCallback:
+        callback = ReusableMessageCallback(self)
+        self._alive.add(callback)
+        return callback
+
     def free(self, callback: ReusableMessageCallback) -> None:
         """It was settled and is not referred to any more."""
         if len(self._pool) < self._pool_max:
             self._pool.append(callback)
+        else:
+            self._alive.discard(callback)
 
     def catch(self, carried: Carried, error: KafkaError | None, message: Any) -> None:
         """Keep a report that arrived on another thread for the loop. May raise StopServing."""
