@@ -211,7 +211,7 @@ class PureRecords:
         self._alive: set[ReusableMessageCallback] = set()
         """Those in the pool and in use, which else librdkafka alone would refer to."""
         self._submitted: list[Record] = []
-        """What the latest `produce_batch` was called with."""
+        """What `produce_batch` was called with."""
         self._accepted: list[int] = []
         """What it returned, until that is noted."""
         self._taken: list[None] = []
@@ -402,7 +402,7 @@ class PureRecords:
         """
         if not (run.bulk and len(run.records) > 1 and self._produce_batch is not None):
             return self._submit_singly(producer, run)
-        self._submitted = run.records[: self._batch_size]
+        self._submitted = messages = run.records[: self._batch_size]
         try:
             self._accepted.extend(
                 starmap(self._produce_batch, ((run.topic, self._submitted, run.partition),))
@@ -414,13 +414,13 @@ class PureRecords:
                 raise
             return self._submit_singly(producer, run)
         self._note_accepted(run)
-        return len(self._taken) < len(self._submitted)
+        return len(self._taken) < len(messages)
 
     def _note_accepted(self, run: Run) -> None:
         messages = self._submitted
         if self._accepted[0] == len(messages):
             self._taken += [None] * self._accepted[0]
-            self._accepted = []
+            self._accepted, self._submitted = [], []
             return
         while len(self._taken) < len(messages):
             message = messages[len(self._taken)]
@@ -433,9 +433,9 @@ class PureRecords:
                 for kept_out in messages[len(self._taken) + 1 :]:
                     kept_out.pop("_error", None)
                 del message["_error"]
-                self._accepted = []
+                self._accepted, self._submitted = [], []
                 return
-        self._accepted = []
+        self._accepted, self._submitted = [], []
 
     def _submit_singly(self, producer: Producer, run: Run) -> bool:
         topic, partition = run.topic, run.partition
