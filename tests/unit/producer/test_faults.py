@@ -31,10 +31,14 @@ import pytest
 import producer as producer_package
 from producer import AIOProducer
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore"
+)  # of coroutines that an exception kept from being awaited, or closed
+
 OURS = str(Path(producer_package.__file__).parent)
 ASYNCIO = {asyncio.base_events.__file__, asyncio.events.__file__}
 LIMIT_S = 10
-TRIED = 40
+TRIED = 20
 QUEUE_MAX = 5
 BYTES_MAX = 2000
 
