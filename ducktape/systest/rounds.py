@@ -11,7 +11,7 @@ import itertools
 import shlex
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from systest.transport import WHY_PURE
 from systest.worker.loops import Loop
 from systest.worker.protocol import Ready, Summary
 from systest.worker.spec import ProduceSpec, ReadSpec, Setting, Spec
-from systest.workloads.stream import VALUE_BYTES, Placement, RecordStream, run_number
+from systest.workloads.stream import Placement, RecordStream, Shape, run_number
 from systest.workloads.workload import Workload
 
 REPLICATION_FACTOR = 3
@@ -56,7 +56,8 @@ class RoundPlan:
         partitions: of each of the round's topics.
         mutant: name of the defect to plant, None for the strategy as it is.
         producers: how many workers run the strategy at once, each on a node of its own.
-        placement, value_bytes, keys, headers, timestamp_base_ms, topics: see `RecordStream`.
+        shape: what the records consist of.
+        topics: see `RecordStream`.
         identify_reports: whether each report says whose record it carries; costs the caller time.
         client: client settings on top of `client_settings`.
         isolation: how the log is read back.
@@ -69,11 +70,7 @@ class RoundPlan:
     partitions: int = 6
     mutant: str | None = None
     producers: int = 1
-    placement: Placement = Placement.ANY
-    value_bytes: int = VALUE_BYTES
-    keys: int = 0
-    headers: bool = False
-    timestamp_base_ms: int | None = None
+    shape: Shape = field(default_factory=Shape)
     topics: int = 1
     identify_reports: bool = False
     client: Mapping[str, Setting] | None = None
@@ -138,7 +135,7 @@ def client_settings(plan: RoundPlan) -> dict[str, Setting]:
         "compression.type": "lz4",
         "linger.ms": 0 if plan.workload.in_flight == 1 else 1,
         "batch.size": 1_000_000,
-        **({"partitioner": "murmur2_random"} if plan.placement is Placement.KEY else {}),
+        **({"partitioner": "murmur2_random"} if plan.shape.placement is Placement.KEY else {}),
         **(plan.client or {}),
     }
 
@@ -325,12 +322,8 @@ class RoundPlayer:
                     producer=number,
                     topic=topic,
                     partitions=plan.partitions,
-                    placement=plan.placement,
-                    value_bytes=plan.value_bytes,
-                    keys=plan.keys,
-                    headers=plan.headers,
-                    timestamp_base_ms=plan.timestamp_base_ms,
                     topics=plan.topics,
+                    **asdict(plan.shape),
                 ),
                 workload=plan.workload,
                 client={**self._connection(), **client_settings(plan)},

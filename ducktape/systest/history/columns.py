@@ -53,7 +53,8 @@ class Content(enum.IntEnum):
 #: when an open loop's record was due, -1 in a closed loop; `called_ns` is when it was sent. Where the client did
 #: not say: partition, offset, timestamp_ms and reported are -1. `partition` counts on through the topics of a stream
 #: (`systest.workloads.stream.RecordStream`), here and in the log. `reports` counts how often the
-#: caller was told (callback runs; for a future, 1 when settled). `reported` is the sequence number in the
+#: caller was told (callback runs; for a future, 1 when settled; for a record that has both, the callback's runs if
+#: those are not 1). `reported` is the sequence number in the
 #: message that the report carried, -1 where reports carry none or the spec did not ask for it.
 SEND_COLUMNS: Mapping[str, str] = {
     "intended_ns": "int64",

@@ -13,7 +13,7 @@ from systest import strategies
 from systest.choices import unknown
 from systest.speed.cases import Case
 from systest.strategies import CONTROL, PEERS
-from systest.workloads.stream import VALUE_BYTES_MIN
+from systest.workloads.stream import VALUE_BYTES_MIN, Placement, Shape
 from systest.workloads.workload import SATURATE_IN_FLIGHT
 
 KIB = 1024
@@ -83,6 +83,7 @@ class View:
 _LONG_S = 3.0
 """What a hundred thousand in flight at both ends of the measured time need to weigh little."""
 _CALLER, _CLIENT = "cpu.caller_us", "cpu.client_us"
+_KEYED = Shape(keys=10_000, placement=Placement.KEY)
 _SIZES = (VALUE_BYTES_MIN, 100, KIB, 10 * KIB, 100 * KIB, 900 * KIB)
 
 
@@ -90,7 +91,9 @@ def _of_size(value_bytes: int) -> Case:
     in_flight = min(SATURATE_IN_FLIGHT, BYTES_IN_FLIGHT_MAX // value_bytes)
     # The values of a stream are alike, so that a codec would make next to nothing of many small ones.
     client = {"compression.type": "none"}
-    return Case(f"window:{in_flight}", value_bytes=value_bytes, bytes_max=BYTES_MAX, client=client)
+    return Case(
+        f"window:{in_flight}", shape=Shape(value_bytes=value_bytes), bytes_max=BYTES_MAX, client=client
+    )
 
 
 AXES: tuple[Axis, ...] = (
@@ -144,7 +147,7 @@ AXES: tuple[Axis, ...] = (
         "partitions of one topic",
         "partitions",
         _CLIENT,
-        {n: Case("saturate", partitions=n, keys=10_000, warmup_s=1.0) for n in (1, 6, 60, 600)},
+        {n: Case("saturate", partitions=n, shape=_KEYED, warmup_s=1.0) for n in (1, 6, 60, 600)},
         is_heavy=True,
         note=f"{SATURATE_IN_FLIGHT:,} in flight, each with one of 10,000 keys, which decides its partition",
     ),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from systest.metrics import RoundFigures
 from systest.origin import Origin
 from systest.rounds import RoundPlan
 from systest.strategies import CONTROL, PEERS
 from systest.worker.spec import Setting
-from systest.workloads.stream import VALUE_BYTES, Placement
+from systest.workloads.stream import VALUE_BYTES, Shape
 from systest.workloads.workload import Workload, workload_named
 
 RECORDS_MAX = 3_000_000
@@ -26,8 +26,7 @@ class Case:
         warmup_s: see `Workload`; None for the workload's own.
         least_s: measured time at the least, where one is not enough to outweigh what is in flight at its ends.
         peers: whether the peers play it, too.
-        value_bytes: of a record.
-        keys: how many keys there are, which decide the partitions; 0 leaves them to the client.
+        shape: what the records consist of.
         bytes_max: of all records together that go to a broker.
         client: see `RoundPlan`.
     """
@@ -38,8 +37,7 @@ class Case:
     warmup_s: float | None = None
     least_s: float = 0.0
     peers: bool = True
-    value_bytes: int = VALUE_BYTES
-    keys: int = 0
+    shape: Shape = field(default_factory=Shape)
     bytes_max: int = RECORDS_MAX * VALUE_BYTES
     client: Mapping[str, Setting] | None = None
 
@@ -54,15 +52,13 @@ class Case:
     def plan(self, strategy: str, duration_s: float) -> RoundPlan:
         work = self.work(duration_s)
         if strategy != CONTROL:
-            work = replace(work, records_max=min(RECORDS_MAX, self.bytes_max // self.value_bytes))
+            work = replace(work, records_max=min(RECORDS_MAX, self.bytes_max // self.shape.value_bytes))
         return RoundPlan(
             strategy,
             work,
             self.partitions,
             topics=self.topics,
-            value_bytes=self.value_bytes,
-            placement=Placement.KEY if self.keys else Placement.ANY,
-            keys=self.keys,
+            shape=self.shape,
             client=self.client,
         )
 

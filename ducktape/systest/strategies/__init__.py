@@ -10,6 +10,7 @@ import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from systest.workloads.stream import Shape
 from systest.workloads.workload import Workload
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ OURS = (ASYNC, ASYNC_PURE)
 """This project's producer: as a user gets it, on the compiled transport where that can be had, and on the pure one."""
 COMPILED, PURE = TRANSPORTS = ("compiled", "pure")
 JAVA = "java"
+CONFLUENT_AIO = "confluent-aio"
 CONTROL = "control"
 """No producer but asyncio alone, to compare with; its records are in no log (`systest.strategies.control`)."""
 
@@ -27,7 +29,7 @@ _CLASSES: Mapping[str, tuple[str, str]] = {
     "sync": ("systest.strategies.sync", "SyncStrategy"),
     ASYNC: ("systest.strategies.aio", "AsyncStrategy"),
     ASYNC_PURE: ("systest.strategies.aio", "AsyncPureStrategy"),
-    "confluent-aio": ("systest.strategies.confluent_aio", "ConfluentAioStrategy"),
+    CONFLUENT_AIO: ("systest.strategies.confluent_aio", "ConfluentAioStrategy"),
     "aiokafka": ("systest.strategies.aiokafka", "AiokafkaStrategy"),
     CONTROL: ("systest.strategies.control", "ControlStrategy"),
 }
@@ -44,12 +46,20 @@ def check(name: str) -> None:
         raise ValueError(f"unknown strategy {name!r}; choose from {', '.join(NAMES)}")
 
 
-def refusal(name: str, workload: Workload) -> str | None:
-    """Why a strategy can't run a workload, in a few words; None if it can."""
+def refusal(name: str, workload: Workload, shape: Shape | None = None) -> str | None:
+    """Why a strategy can't run a workload, of records of this shape if one is given, in a few words; None if it can."""
     if workload.tasks and name in (YARDSTICK, JAVA):
         return "it has no event loop, and so no tasks"
     if workload.batch is not None and name not in OURS:
         return "it has no call that gives many records one outcome"
+    if shape is not None and name == CONFLUENT_AIO:
+        lacks = (
+            (shape.headers, "headers"),
+            (shape.timestamp_base_ms is not None, "timestamps"),
+            (shape.callback_every > 0, "callbacks"),
+        )
+        if missing := [what for is_wanted, what in lacks if is_wanted]:
+            return f"its produce() sends no {' and no '.join(missing)}"
     return None
 
 

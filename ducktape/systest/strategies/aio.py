@@ -20,7 +20,10 @@ from systest.worker.recorder import Recorder, Taker
 
 
 class AsyncStrategy(AsyncioStrategy):
-    idiom = "await produce() per record, a window of futures, flush(), close(); its default batches"
+    idiom = (
+        "await produce() per record, with on_delivery= where it has a callback, a window of futures, flush(), close(); "
+        "its default batches"
+    )
     transport_wanted: ClassVar[str | None] = None
     """None for the producer's own choice."""
 

@@ -51,18 +51,24 @@ _TLS_FILES: Mapping[str, str] = {
 
 
 class AiokafkaStrategy(AsyncioStrategy):
-    idiom = "await send() per record, a window of futures, flush(), stop()"
+    idiom = (
+        "await send() per record, add_done_callback() where it has a callback, serializers of text, "
+        "a window of futures, flush(), stop()"
+    )
     names = ArgumentNames(timestamp="timestamp_ms")
 
     def __init__(self) -> None:
         self._producer: Any = None
+        self._calls_back = False
 
     @property
     def client(self) -> str:
         return f"aiokafka {aiokafka.__version__}"
 
     async def start(self, job: Job) -> None:
-        self._producer = aiokafka.AIOKafkaProducer(**translated(job.spec.client))
+        self._calls_back = job.stream.callback_every > 0
+        serializers = {"key_serializer": _encoded, "value_serializer": _encoded} if job.stream.text else {}
+        self._producer = aiokafka.AIOKafkaProducer(**translated(job.spec.client), **serializers)
         try:
             await asyncio.wait_for(self._start(job.stream.topic_names), REACH_LIMIT_S)
         except (aiokafka.errors.KafkaError, TimeoutError, asyncio.TimeoutError) as error:
@@ -79,8 +85,16 @@ class AiokafkaStrategy(AsyncioStrategy):
             await self._producer.partitions_for(topic)
 
     def sender(self) -> Callable[..., Any]:
-        send: Callable[..., Any] = self._producer.send
+        send: Callable[..., Any] = self._send_and_call_back if self._calls_back else self._producer.send
         return send
+
+    async def _send_and_call_back(
+        self, topic: str, value: Any, *, on_delivery: Callable[..., None] | None, **fields: Any
+    ) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = await self._producer.send(topic, value, **fields)
+        if on_delivery is not None:
+            future.add_done_callback(on_delivery)
+        return future
 
     def taker(self, recorder: Recorder) -> Taker:
         return recorder.metadata
@@ -99,6 +113,11 @@ class AiokafkaStrategy(AsyncioStrategy):
     def polls(self) -> Polls:
         why_not = "it has no poll(); the event loop reads its sockets"
         return Polls(None, None, None, dict.fromkeys(("poll_calls", "poll_s", "polled_reports"), why_not))
+
+
+def _encoded(text: str | None) -> bytes | None:
+    """aiokafka serializes the key that a record lacks, too."""
+    return None if text is None else text.encode()
 
 
 def translated(client: Mapping[str, Setting]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
@@ -111,31 +111,47 @@ class ArgumentNames:
     partition: str | None = "partition"
     headers: str | None = "headers"
     timestamp: str | None = "timestamp"
+    on_delivery: str | None = "on_delivery"
 
 
-def extras_of(
-    stream: RecordStream, names: ArgumentNames, library: str
-) -> Callable[[int], dict[str, Any]] | None:
-    """The function from sequence number to a record's arguments beside topic and value; None if it has none.
+Fields = dict[str, Any]
+"""A record's arguments beside topic and value, by the library's names."""
+
+
+def fields_of(
+    stream: RecordStream,
+    names: ArgumentNames,
+    library: str,
+    callbacks: Iterator[Callable[..., None] | None] | None = None,
+) -> Iterator[Fields] | None:
+    """The fields of records 0, 1, 2 and so on; None if they have none.
+
+    Args:
+        stream: whose.
+        names: of the library's arguments.
+        library: for whom a refusal is told.
+        callbacks: of a caller that gives some beside awaiting each outcome.
 
     Raises CannotRun if the stream has a field that the library can't send.
     """
-    wanted: Mapping[str, tuple[bool, str | None, Callable[[int], Any]]] = {
-        "keys": (stream.keys > 0, names.key, stream.key),
-        "partitions": (stream.partition(0) is not None, names.partition, stream.partition),
-        "headers": (stream.headers, names.headers, stream.headers_of),
-        "timestamps": (stream.timestamp_base_ms is not None, names.timestamp, stream.timestamp_ms),
+    wanted: Mapping[str, tuple[bool, str | None, Callable[[], Iterator[Any]]]] = {
+        "keys": (stream.keys > 0, names.key, stream.sent_keys),
+        "partitions": (stream.partition(0) is not None, names.partition, stream.sent_partitions),
+        "headers": (stream.headers, names.headers, stream.sent_headers),
+        "timestamps": (stream.timestamp_base_ms is not None, names.timestamp, stream.sent_timestamps),
+        "callbacks": (callbacks is not None, names.on_delivery, lambda: callbacks or iter(())),
     }
-    makers = []
-    for field_name, (is_wanted, argument, make) in wanted.items():
+    columns: dict[str, Iterator[Any]] = {}
+    for field_name, (is_wanted, argument, sent) in wanted.items():
         if not is_wanted:
             continue
         if argument is None:
             raise CannotRun(f"{library} can't send records with {field_name} of their own")
-        makers.append((argument, make))
-    if not makers:
+        columns[argument] = sent()
+    if not columns:
         return None
-    return lambda sequence: {argument: make(sequence) for argument, make in makers}
+    arguments = tuple(columns)
+    return (dict(zip(arguments, row, strict=True)) for row in zip(*columns.values(), strict=False))
 
 
 def require_topics(list_topics: Callable[..., Any], job: Job) -> None:

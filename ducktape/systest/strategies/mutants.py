@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from systest.strategies.base import CannotRun
 from systest.worker.spec import ProduceSpec
-from systest.workloads.stream import IDENTITY, Placement, RecordStream
+from systest.workloads.stream import IDENTITY, Placement, RecordStream, sequence_in
 
 MUTABLE = ("sync", "async", "async-pure")
 """The strategies that mutants are planted in."""
@@ -36,8 +36,7 @@ class _Record:
 
     @property
     def sequence(self) -> int:
-        sequence: int = IDENTITY.unpack_from(self.value)[2]
-        return sequence
+        return sequence_in(self.value)
 
 
 class _Report:
@@ -137,7 +136,8 @@ class _Corrupt(_Mutant):
     """Flips a bit of the value, behind the record's identity."""
 
     def plant(self, record: _Record) -> None:
-        at, value = IDENTITY.size, record.value
+        value = record.value
+        at = max(IDENTITY.size, len(value) // 2)
         self.send(record, value=value[:at] + bytes([value[at] ^ 1]) + value[at + 1 :])
 
 
@@ -299,8 +299,8 @@ class _SyncMutant:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._producer, name)
 
-    def produce(self, topic: str, value: bytes, on_delivery: Told, **fields: Any) -> None:
-        self._mutant.produce(_Record(topic, value, on_delivery, fields))
+    def produce(self, topic: str, value: bytes | str, on_delivery: Told, **fields: Any) -> None:
+        self._mutant.produce(_Record(topic, _as_bytes(value), on_delivery, fields))
 
     def flush(self, timeout: float) -> Any:
         self._mutant.release()
@@ -318,10 +318,14 @@ class _AsyncMutant:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._producer, name)
 
-    async def produce(self, topic: str, value: bytes, **fields: Any) -> asyncio.Future[Any]:
+    async def produce(
+        self, topic: str, value: bytes | str, on_delivery: Told | None = None, **fields: Any
+    ) -> asyncio.Future[Any]:
         future = asyncio.get_running_loop().create_future()
 
         def told(error: KafkaError | None, message: Any) -> None:
+            if on_delivery is not None:
+                on_delivery(error, message)
             if future.done():
                 return
             if error is None:
@@ -329,7 +333,7 @@ class _AsyncMutant:
             else:
                 future.set_exception(KafkaException(error))
 
-        self._mutant.produce(_Record(topic, value, told, fields))
+        self._mutant.produce(_Record(topic, _as_bytes(value), told, fields))
         return future
 
     async def flush(self, timeout: float) -> Any:
@@ -338,6 +342,10 @@ class _AsyncMutant:
 
     def _send(self, topic: str, value: bytes, told: Told, fields: Mapping[str, Any]) -> None:
         self._producer.produce_nowait(topic, value, on_delivery=told, **fields)
+
+
+def _as_bytes(value: bytes | str) -> bytes:
+    return value.encode() if isinstance(value, str) else value
 
 
 def _mutant_of(name: str, spec: ProduceSpec, send: Callable[..., None]) -> _Mutant:

@@ -36,10 +36,11 @@ from systest.strategies.base import (
     ArgumentNames,
     CannotRun,
     Done,
+    Fields,
     Job,
     Strategy,
     elapsed_ns,
-    extras_of,
+    fields_of,
 )
 from systest.worker.loops import new_loop
 from systest.worker.protocol import CodePath
@@ -188,8 +189,8 @@ class AsyncioStrategy(Strategy):
 
     async def _send(self, job: Job, window: _Window) -> None:
         schedule, recorder, times = job.schedule, job.recorder, job.times
-        topics, values, produce = itertools.cycle(job.stream.topic_names), job.stream.values(), self.sender()
-        extras = extras_of(job.stream, self.names, self.client)
+        topics, values = itertools.cycle(job.stream.topic_names), job.stream.sent_values()
+        fields, produce = self._fields(job), self.sender()
         clock_ns = time.perf_counter_ns
         schedule.start()
         look_ns = 0
@@ -205,16 +206,16 @@ class AsyncioStrategy(Strategy):
             if end <= first:
                 await window.wait(min((look_ns - now_ns) / 1e9, schedule.wait_s(first, now_ns)))
                 continue
-            burst = [*zip(range(first, end), topics, values, strict=False)]
+            burst = [*zip(range(first, end), topics, values, fields, strict=False)]
             group = window.open_group()
             now_ns = clock_ns()
             recorder.called(first, end - first, now_ns)
-            for sequence, topic, payload in burst:
+            for sequence, topic, payload, given in burst:
                 try:
-                    if extras is None:
+                    if given is None:
                         group[sequence] = await produce(topic, payload)
                     else:
-                        group[sequence] = await produce(topic, payload, **extras(sequence))
+                        group[sequence] = await produce(topic, payload, **given)
                 except Exception as error:  # noqa: BLE001  # whatever a library raises for a record is that record's outcome
                     await self._refused(recorder, sequence, error)
                 window.sent = sequence + 1
@@ -225,8 +226,8 @@ class AsyncioStrategy(Strategy):
     async def _send_tasks(self, job: Job, window: _Window) -> None:
         """Each task sends, under the next number, whenever its last record's outcome is known."""
         schedule, recorder, times = job.schedule, job.recorder, job.times
-        topics, values, produce = job.stream.topic_names, job.stream.values(), self.sender()
-        extras = extras_of(job.stream, self.names, self.client)
+        topics, values = job.stream.topic_names, job.stream.sent_values()
+        fields, produce = self._fields(job), self.sender()
         called_ns, clock_ns, learn = recorder.called_ns, time.perf_counter_ns, window.learn
         pause_s, chance = job.spec.workload.pause_s, random.Random(job.stream.run)
         schedule.start()
@@ -243,14 +244,14 @@ class AsyncioStrategy(Strategy):
                         return
                     continue
                 window.sent += 1
-                payload, topic = next(values), topics[sequence % len(topics)]
+                payload, given, topic = next(values), next(fields), topics[sequence % len(topics)]
                 now_ns = clock_ns()
                 called_ns[sequence] = now_ns
                 try:
-                    if extras is None:
+                    if given is None:
                         future = await produce(topic, payload)
                     else:
-                        future = await produce(topic, payload, **extras(sequence))
+                        future = await produce(topic, payload, **given)
                 except Exception as error:  # noqa: BLE001  # as in _send
                     await self._refused(recorder, sequence, error)
                     continue
@@ -266,9 +267,9 @@ class AsyncioStrategy(Strategy):
         await asyncio.gather(*(work() for _ in range(job.spec.workload.in_flight)))
 
     async def _send_batches(self, job: Job, window: _Window) -> None:
-        schedule, recorder, times, values = job.schedule, job.recorder, job.times, job.stream.values()
+        schedule, recorder, times = job.schedule, job.recorder, job.times
+        values, fields = job.stream.sent_values(), self._fields(job)
         produce_batch, topic = self.batch_sender(), job.stream.topic
-        extras = extras_of(job.stream, self.names, self.client)
         batch = job.spec.workload.batch
         assert batch is not None
         schedule.start()
@@ -286,8 +287,8 @@ class AsyncioStrategy(Strategy):
                 await window.wait((look_ns - now_ns) / 1e9)
                 continue
             messages = [
-                {"value": value, **(extras(n) if extras else {})}
-                for n, value in zip(range(sequence, end), values, strict=False)
+                {"value": value} if given is None else {"value": value, **given}
+                for _, value, given in zip(range(sequence, end), values, fields, strict=False)
             ]
             now_ns = time.perf_counter_ns()
             recorder.called(sequence, end - sequence, now_ns)
@@ -296,9 +297,15 @@ class AsyncioStrategy(Strategy):
             times.produce_ns += elapsed_ns(now_ns)
             times.produce_sampled += end - sequence
 
+    def _fields(self, job: Job) -> Iterator[Fields | None]:
+        """Of each record in turn, with callbacks if it is to have some."""
+        every = job.stream.callback_every
+        callbacks = job.recorder.callbacks(every) if every else None
+        return fields_of(job.stream, self.names, self.client, callbacks) or itertools.repeat(None)
+
     async def _refused(self, recorder: Recorder, sequence: int, error: Exception) -> None:
         """produce() raised. Whoever sends only such records must let the loop run, too."""
-        recorder.not_acked(sequence, Outcome.FAILED if self.refusal_is_certain else outcome_of(error))
+        recorder.refused(sequence, Outcome.FAILED if self.refusal_is_certain else outcome_of(error))
         await asyncio.sleep(0)
 
     async def _drain(self, job: Job, window: _Window, limit_s: float) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -20,10 +21,11 @@ from systest.strategies.base import (
     BURST_MAX,
     ArgumentNames,
     Done,
+    Fields,
     Job,
     Strategy,
     elapsed_ns,
-    extras_of,
+    fields_of,
     require_topics,
 )
 from systest.strategies.mutants import planted_in_sync
@@ -78,8 +80,9 @@ class SyncStrategy(Strategy):
             times.polled_reports += recorder.told - told_before
             times.poll_calls += 1
 
-        topics, values = itertools.cycle(job.stream.topic_names), job.stream.values()
-        extras = extras_of(job.stream, ArgumentNames(), self.client)
+        topics, values = itertools.cycle(job.stream.topic_names), job.stream.sent_values()
+        fields: Iterator[Fields | None]
+        fields = fields_of(job.stream, ArgumentNames(), self.client) or itertools.repeat(None)
         produce, clock_ns = producer.produce, time.perf_counter_ns
         schedule.start()
         first = polled_at = 0
@@ -93,16 +96,16 @@ class SyncStrategy(Strategy):
             if end <= first:
                 poll(min(_BLOCK_S, schedule.wait_s(first, now_ns)))
                 continue
-            burst = [*zip(range(first, end), topics, values, strict=False)]
+            burst = [*zip(range(first, end), topics, values, fields, strict=False)]
             now_ns = clock_ns()
             recorder.called(first, end - first, now_ns)
-            for sequence, topic, payload in burst:
+            for sequence, topic, payload, given in burst:
                 while True:
                     try:
-                        if extras is None:
+                        if given is None:
                             produce(topic, payload, on_delivery=partial(told, sequence))
                         else:
-                            produce(topic, payload, on_delivery=partial(told, sequence), **extras(sequence))
+                            produce(topic, payload, on_delivery=partial(told, sequence), **given)
                     except BufferError:
                         poll(_BLOCK_S)
                         continue

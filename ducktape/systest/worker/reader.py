@@ -26,7 +26,18 @@ from systest.history.identity import key_indices
 from systest.worker.protocol import VERSION, Event, Progress, Ready, Summary
 from systest.worker.resources import ResourceMeter
 from systest.worker.spec import ReadSpec, Setting
-from systest.workloads.stream import IDENTITY, INTACT_CRC, VALUE_BYTES_MIN, RecordStream
+from systest.workloads.stream import (
+    CHECKSUM_BYTES,
+    FIRST_LETTER,
+    IDENTITY,
+    INTACT_CRC,
+    TEXT_BYTES_MIN,
+    TEXT_END,
+    TEXT_IDENTITY,
+    TEXT_TAIL_BYTES,
+    VALUE_BYTES_MIN,
+    RecordStream,
+)
 
 _BATCH = 10_000
 _BATCH_WAIT_S = 0.05
@@ -266,10 +277,14 @@ class Recogniser:
     A value with the run's number and an intact checksum of a producer that is not among the streams counts as
     intact: there is nothing that it could disagree with. A damaged value keeps the identity that it claims, -1 where
     it claims none of this run.
+
+    Raises:
+        ValueError: some streams have text as values and some have not.
     """
 
     def __init__(self, streams: Sequence[RecordStream], first_partitions: Mapping[str, int]) -> None:
         self._streams = streams
+        [self._is_text] = {stream.text for stream in streams}
         self._first_partitions = first_partitions
         self._runs = np.array(sorted({stream.run for stream in streams}), np.uint32)
 
@@ -277,9 +292,13 @@ class Recogniser:
         rows = len(messages)
         values: list[bytes] = [message.value() or b"" for message in messages]
         lengths = np.fromiter(map(len, values), np.int64, rows)
-        whole = np.fromiter(map(zlib.crc32, values), np.uint32, rows) == INTACT_CRC
-        long_enough = lengths >= VALUE_BYTES_MIN
-        heads = _heads(values, lengths)
+        if self._is_text:
+            long_enough = lengths >= TEXT_BYTES_MIN
+            heads, whole = _read_text(values, lengths)
+        else:
+            long_enough = lengths >= VALUE_BYTES_MIN
+            heads = _heads(values, lengths)
+            whole = np.fromiter(map(zlib.crc32, values), np.uint32, rows) == INTACT_CRC
         ours = long_enough & np.isin(heads["run"], self._runs)
 
         content = np.full(rows, Content.FOREIGN, np.int64)
@@ -324,6 +343,27 @@ def _heads(values: list[bytes], lengths: _Ints) -> npt.NDArray[Any]:
         "itemsize": stride,
     }
     return np.frombuffer(b"".join(values), layout)
+
+
+def _read_text(values: list[bytes], lengths: _Ints) -> tuple[npt.NDArray[Any], _Mask]:
+    """The identities in values that are text, and whether each of these is as its checksum says to its end."""
+    sums = np.array([zlib.crc32(value[:-TEXT_TAIL_BYTES]) for value in values], "<u4")
+    stride = int(lengths[0]) if len(lengths) else 0
+    if stride < TEXT_BYTES_MIN or not (lengths == stride).all():
+        stride, begin = TEXT_BYTES_MIN, TEXT_BYTES_MIN - TEXT_TAIL_BYTES
+        values = [
+            value[:begin].ljust(begin, b"\0") + value[-TEXT_TAIL_BYTES:].rjust(TEXT_TAIL_BYTES, b"\0")
+            for value in values
+        ]
+    letters = np.frombuffer(b"".join(values), np.uint8).reshape(len(values), stride)
+    halves = letters[:, TEXT_IDENTITY] & 0x0F
+    heads = np.ascontiguousarray(halves[:, 0::2] << 4 | halves[:, 1::2]).view(_HEAD).reshape(len(values))
+    wanted = np.empty((len(values), TEXT_TAIL_BYTES), np.uint8)
+    whole_bytes = sums.view(np.uint8).reshape(len(values), CHECKSUM_BYTES)
+    wanted[:, 0 : 2 * CHECKSUM_BYTES : 2] = FIRST_LETTER + (whole_bytes >> 4)
+    wanted[:, 1 : 2 * CHECKSUM_BYTES : 2] = FIRST_LETTER + (whole_bytes & 0x0F)
+    wanted[:, 2 * CHECKSUM_BYTES :] = np.frombuffer(TEXT_END, np.uint8)
+    return heads, (letters[:, -TEXT_TAIL_BYTES:] == wanted).all(axis=1)
 
 
 def _keys_agree(stream: RecordStream, messages: Sequence[Any], index: npt.NDArray[Any]) -> _Mask:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaError
 
 from systest.history.columns import SEND_COLUMNS, TYPES, Manifest, Outcome, column_path
-from systest.workloads.stream import IDENTITY
+from systest.workloads.stream import sequence_in
 
 _ACKED, _PENDING = int(Outcome.ACKED), int(Outcome.PENDING)
 _ONE_MORE = bytes(min(count + 1, 127) for count in range(256))
@@ -89,6 +91,8 @@ class Recorder:
         self._timestamp_ms = array("q", b"\xff" * (8 * capacity if identify else 0))
         self._reported = array("q", b"\xff" * (8 * capacity if identify else 0))
         self.identify = identify
+        self._callback_every = 0
+        self._called_back = array("b")
 
     @property
     def held_bytes(self) -> int:
@@ -97,7 +101,7 @@ class Recorder:
             len(column) * column.itemsize
             for column in (
                 *(self.called_ns, self._settled_ns, self._outcome, self._partition),
-                *(self._offset, self._reports, self._timestamp_ms, self._reported),
+                *(self._offset, self._reports, self._timestamp_ms, self._reported, self._called_back),
             )
         )
 
@@ -129,7 +133,7 @@ class Recorder:
         self.told += 1
         if self.identify:
             self._timestamp_ms[sequence] = message.timestamp()[1]
-            self._reported[sequence] = IDENTITY.unpack_from(message.value())[2]
+            self._reported[sequence] = sequence_in(message.value())
 
     def acked_row(self, first: int, messages: Sequence[Any]) -> None:
         """As `acked`, for consecutive records."""
@@ -137,9 +141,7 @@ class Recorder:
         if self.identify:
             end = first + len(messages)
             self._timestamp_ms[first:end] = array("q", [each.timestamp()[1] for each in messages])
-            self._reported[first:end] = array(
-                "q", [IDENTITY.unpack_from(each.value())[2] for each in messages]
-            )
+            self._reported[first:end] = array("q", [sequence_in(each.value()) for each in messages])
 
     def acked_row_at(self, first: int, metadata: Sequence[Any]) -> None:
         """As `acked_at`, for consecutive records."""
@@ -161,6 +163,23 @@ class Recorder:
         self._offset[first:end] = array("q", offsets)
         self._reports[first:end] = array("b", self._reports[first:end].tobytes().translate(_ONE_MORE))
         self.told += count
+
+    def callbacks(self, every: int) -> Iterator[Callable[..., None] | None]:
+        """What a caller who awaits outcomes, too, gives as `on_delivery` with records 0, 1, 2 and so on: every so
+        many-th has one. The history's `reports` has how often that ran where it was not once.
+        """
+        self._callback_every = every
+        self._called_back = array("b", bytes(self.capacity))
+        return (partial(self._call_back, n) if n % every == 0 else None for n in count())
+
+    def _call_back(self, sequence: int, *report: object) -> None:
+        self._called_back[sequence] += 1
+
+    def refused(self, sequence: int, outcome: Outcome) -> None:
+        """The client did not take the record, and so will call nobody back."""
+        self.not_acked(sequence, outcome)
+        if self._callback_every:
+            self._called_back[sequence] += 1
 
     def called(self, first: int, count: int, now_ns: int) -> None:
         """Records handed over in one call, or in calls without a look at the clock between them."""
@@ -201,6 +220,10 @@ class Recorder:
     def write(self, directory: Path, rows: int, intended_ns: array[int]) -> None:
         """Writes the first `rows` records as a send history; `intended_ns` is empty in a closed loop."""
         directory.mkdir(parents=True, exist_ok=True)
+        if self._callback_every:
+            for sequence in range(0, rows, self._callback_every):
+                if (called := self._called_back[sequence]) != 1:
+                    self._reports[sequence] = called
         columns = {
             "intended_ns": intended_ns,
             "called_ns": self.called_ns,

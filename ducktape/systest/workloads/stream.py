@@ -15,12 +15,21 @@ Layout of a value, little-endian::
 
 A CRC-32 stored behind its own data gives the whole a constant CRC, ``INTACT_CRC``: a reader verifies a value
 with one call and no slicing.
+
+A value that is text has the same in JSON of ASCII letters alone, each byte of the identity and of the checksum as two
+letters of ``@`` to ``O``, the high half first::
+
+    {"id":"<20 bytes>","type":"order.placed","currency":"EUR","note":"<filler>","crc":"<CRC-32 of all ahead of it>"}
+
+Hexadecimal digits would do for a reader. With these letters each half a byte is added to a constant, so that such a
+value is as linear as the other, and both are made by blocks.
 """
 
 from __future__ import annotations
 
 import enum
 import itertools
+import math
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -35,10 +44,27 @@ VALUE_BYTES = 30
 NO_KEY = 0xFFFFFFFF
 INTACT_CRC = 0x2144DF1C
 
+TEXT_BEGIN, TEXT_END = b'{"id":"', b'"}'
+TEXT_IDENTITY = slice(len(TEXT_BEGIN), len(TEXT_BEGIN) + 2 * IDENTITY.size)
+TEXT_TAIL_BYTES = 2 * CHECKSUM_BYTES + len(TEXT_END)
+"""The checksum in letters, and the end."""
+_TEXT_BEFORE_FILLER = b'","type":"order.placed","currency":"EUR","note":"'
+_TEXT_BEHIND_FILLER = b'","crc":"'
+TEXT_BYTES_MIN = TEXT_IDENTITY.stop + len(_TEXT_BEFORE_FILLER) + len(_TEXT_BEHIND_FILLER) + TEXT_TAIL_BYTES
+FIRST_LETTER = 0x40
+"""Of the letters that stand for half a byte each."""
+_DIGITS, _LETTERS = b"0123456789abcdef", bytes(range(FIRST_LETTER, FIRST_LETTER + 16))
+_SPELLED, _UNSPELLED = bytes.maketrans(_DIGITS, _LETTERS), bytes.maketrans(_LETTERS, _DIGITS)
+
 _64_BITS = 2**64 - 1
+_GOLDEN = 0x9E3779B97F4A7C15
 _BLOCK = 256
 """Values made together: those whose sequence numbers differ in the lowest byte alone."""
 _BLOCK_VALUE_BYTES_MAX = 1024
+_BLOCKS_BYTES_MAX = 1 << 20
+"""Of the rows that a stream is made from: one, or with keys as many as there are before the keys come again."""
+TRACES = 1021
+"""Trace ids that take turns: a prime, so that few of them come again at the same place of anything."""
 
 Headers = list[tuple[str, bytes]]
 
@@ -46,7 +72,7 @@ Headers = list[tuple[str, bytes]]
 class Placement(enum.Enum):
     """Who decides a record's partition."""
 
-    ANY = "any"  # no key, no partition: the client's own choice
+    ANY = "any"  # whatever the client does by itself, with the record's key if it has one
     KEY = "key"  # the murmur2 partitioner on the record's key
     PARTITION = "partition"  # requested by number
 
@@ -56,8 +82,32 @@ def run_number(run_id: str) -> int:
     return zlib.crc32(run_id.encode())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What records consist of; each is `systest.workloads.shapes`' by a name, or a test's own.
+
+    Args:
+        value_bytes: length of each value, at least `VALUE_BYTES_MIN`, or `TEXT_BYTES_MIN` of text.
+        text: whether values are JSON, and they and keys are given to the client as text.
+        keys: number of distinct keys, 0 for records without a key; at least 1 with `Placement.KEY`.
+        placement: who decides a record's partition.
+        headers: whether each record carries two headers, a trace id and its source.
+        timestamp_base_ms: record `n` is stamped with this + n; None leaves the timestamp to the client.
+        callback_every: every so many-th record, the first one too, has an `on_delivery`, beside the outcome that its
+            caller awaits; 0 for none. A caller who has nothing but callbacks has one for each record anyway.
+    """
+
+    value_bytes: int = VALUE_BYTES
+    text: bool = False
+    keys: int = 0
+    placement: Placement = Placement.ANY
+    headers: bool = False
+    timestamp_base_ms: int | None = None
+    callback_every: int = 0
+
+
 @dataclass(frozen=True, slots=True)
-class RecordStream:
+class RecordStream(Shape):
     """What one producer sends: every field of every record, by sequence number.
 
     Args:
@@ -65,11 +115,6 @@ class RecordStream:
         producer: number of the producer within the run.
         topic: topic of every record, or what the names of its topics begin with.
         partitions: partitions of a topic; requested in turn with `Placement.PARTITION`.
-        placement: who decides a record's partition.
-        value_bytes: length of each value, at least `VALUE_BYTES_MIN`.
-        keys: number of distinct keys, 0 for records without a key; at least 1 with `Placement.KEY`.
-        headers: whether each record carries a header that repeats its sequence number.
-        timestamp_base_ms: record `n` is stamped with this + n; None leaves the timestamp to the client.
         topics: number of topics; record `n` goes to topic n mod this.
 
     Histories know partitions by one number: partition p of the stream's topic i is i * `partitions` + p.
@@ -82,24 +127,20 @@ class RecordStream:
     producer: int
     topic: str
     partitions: int
-    placement: Placement = Placement.ANY
-    value_bytes: int = VALUE_BYTES
-    keys: int = 0
-    headers: bool = False
-    timestamp_base_ms: int | None = None
     topics: int = 1
 
     def __post_init__(self) -> None:
-        if self.value_bytes < VALUE_BYTES_MIN:
-            raise ValueError(
-                f"value_bytes is {self.value_bytes}; a value needs {VALUE_BYTES_MIN} for its identity"
-            )
+        least = TEXT_BYTES_MIN if self.text else VALUE_BYTES_MIN
+        if self.value_bytes < least:
+            raise ValueError(f"value_bytes is {self.value_bytes}; a value needs {least} for its identity")
         if self.partitions < 1:
             raise ValueError(f"partitions is {self.partitions}; a topic has at least 1")
         if self.topics < 1:
             raise ValueError(f"topics is {self.topics}; send to at least 1")
         if self.keys < 0 or (self.placement is Placement.KEY and self.keys == 0):
             raise ValueError(f"keys is {self.keys}; placement by key needs at least 1, no key is 0")
+        if self.callback_every < 0:
+            raise ValueError(f"callback_every is {self.callback_every}; no callback is 0")
 
     @property
     def topic_names(self) -> tuple[str, ...]:
@@ -118,7 +159,7 @@ class RecordStream:
         return sequence * 2654435761 % self.keys if self.keys else NO_KEY
 
     def key_at(self, index: int) -> bytes:
-        """The key with this index."""
+        """The key with this index, as the log has it."""
         return b"key-%08d" % index
 
     def key(self, sequence: int) -> bytes | None:
@@ -131,23 +172,44 @@ class RecordStream:
         return sequence // self.topics % self.partitions  # each topic's own records take turns
 
     def headers_of(self, sequence: int) -> Headers | None:
-        return [("sequence", b"%d" % sequence)] if self.headers else None
+        return _traced()[sequence % TRACES] if self.headers else None
 
     def timestamp_ms(self, sequence: int) -> int | None:
         return None if self.timestamp_base_ms is None else self.timestamp_base_ms + sequence
 
+    # What a sender gives its client, of records 0, 1, 2 and so on. All but values and timestamps come again after a
+    # while, and are made once, so that a sender's time is its producer's.
+
+    def sent_keys(self) -> Iterator[bytes | str]:
+        """At least one."""
+        keys = [self.key_at(self.key_index(sequence)) for sequence in range(self.keys)]
+        return itertools.cycle([key.decode() for key in keys] if self.text else keys)
+
+    def sent_partitions(self) -> Iterator[int | None]:
+        return itertools.cycle([self.partition(n) for n in range(self.topics * self.partitions)])
+
+    def sent_headers(self) -> Iterator[Headers | None]:
+        return itertools.cycle([self.headers_of(n) for n in range(TRACES)])
+
+    def sent_timestamps(self) -> Iterator[int]:
+        """Of a stream that has them."""
+        return itertools.count(self.timestamp_base_ms or 0)
+
     def filler(self) -> bytes:
-        """The numbers of splitmix64 (Vigna, 2015), which any language has in four lines, little-endian."""
+        """The numbers of splitmix64 (Vigna, 2015), which any language has in four lines, little-endian; in text by
+        the letters that stand for them.
+        """
+        size = self.value_bytes - (TEXT_BYTES_MIN if self.text else VALUE_BYTES_MIN)
         state, filler = self.run << 32 | self.producer, bytearray()
-        while len(filler) < self.value_bytes - VALUE_BYTES_MIN:
-            state = state + 0x9E3779B97F4A7C15 & _64_BITS
+        while len(filler) < size:
+            state = state + _GOLDEN & _64_BITS
             mixed = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _64_BITS
             mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & _64_BITS
             filler += (mixed ^ mixed >> 31).to_bytes(8, "little")
-        return bytes(filler[: self.value_bytes - VALUE_BYTES_MIN])
+        return (spelled(filler) if self.text else bytes(filler))[:size]
 
     def value_maker(self) -> Callable[[int], bytes]:
-        """The function from sequence number to value: the sender's hot path, everything constant bound."""
+        """The function from sequence number to value, as the log has it, with everything constant bound."""
         pack, crc32 = IDENTITY.pack, zlib.crc32
         run, producer, keys, filler = self.run, self.producer, self.keys, self.filler()
 
@@ -156,35 +218,74 @@ class RecordStream:
             body = pack(run, producer, sequence, key) + filler
             return body + crc32(body).to_bytes(4, "little")
 
-        return value
+        def text(sequence: int) -> bytes:
+            key = sequence * 2654435761 % keys if keys else NO_KEY
+            identity = spelled(pack(run, producer, sequence, key))
+            body = TEXT_BEGIN + identity + _TEXT_BEFORE_FILLER + filler + _TEXT_BEHIND_FILLER
+            return body + spelled(crc32(body).to_bytes(4, "little")) + TEXT_END
 
-    def values(self) -> Iterator[bytes]:
+        return text if self.text else value
+
+    def sent_values(self) -> Iterator[bytes | str]:
         """The values of records 0, 1, 2 and so on: those of `value_maker`, for a fifth of the time where they are short
-        and have no key, so that a sender's time is its producer's.
+        and keys are few.
         """
-        if self.keys or self.value_bytes > _BLOCK_VALUE_BYTES_MAX:
-            return map(self.value_maker(), itertools.count())
-        return itertools.chain.from_iterable(self._blocks())
+        kinds = self.keys // math.gcd(self.keys, _BLOCK) if self.keys else 1
+        if self.value_bytes > _BLOCK_VALUE_BYTES_MAX or kinds * _BLOCK * self.value_bytes > _BLOCKS_BYTES_MAX:
+            values = map(self.value_maker(), itertools.count())
+            return map(bytes.decode, values) if self.text else values
+        return itertools.chain.from_iterable(self._blocks(kinds))
 
-    def _blocks(self) -> Iterator[tuple[bytes, ...]]:
-        """The values in tuples of `_BLOCK`.
+    def _blocks(self, kinds: int) -> Iterator[tuple[bytes, ...] | list[str]]:
+        """The values in rows of `_BLOCK`, where the keys of so many rows come again in the next ones.
 
         A CRC of fixed length is linear: value(first + i) is value(i) ^ value(first) ^ value(0) where `first` is a
-        multiple of 256 and i below it. So a block is the first one with one and the same number added to all of a
-        column, which is one call for each column.
+        multiple of 256, i is below it, and the keys of both rows are the same. So a row is the first one of its kind
+        with one and the same number added to all of a column, which is one call for each column.
         """
         value, size = self.value_maker(), self.value_bytes
-        block = bytearray().join(map(value, range(_BLOCK)))
-        columns = [bytes(block[place::size]) for place in range(size)]
         split = struct.Struct(f"{size}s" * _BLOCK)
-        zero = before = value(0)
-        for first in itertools.count(0, _BLOCK):
-            now = value(first)
-            for place in range(size):
+        places = [*range(IDENTITY.size), *range(size - CHECKSUM_BYTES, size)]
+        if self.text:
+            places = [*range(TEXT_IDENTITY.start, TEXT_IDENTITY.stop), *range(size - TEXT_TAIL_BYTES, size)]
+        rows: list[tuple[bytearray, dict[int, bytes], bytes]] = []
+        latest: list[bytes] = []
+        for number, first in enumerate(itertools.count(0, _BLOCK)):
+            now, kind = value(first), number % kinds
+            if number < kinds:
+                row = bytearray().join(map(value, range(first, first + _BLOCK)))
+                rows.append((row, {place: bytes(row[place::size]) for place in places}, now))
+                latest.append(now)
+            row, columns, zero = rows[kind]
+            before, latest[kind] = latest[kind], now
+            for place in places:
                 if now[place] != before[place]:
-                    block[place::size] = columns[place].translate(_added(now[place] ^ zero[place]))
-            before = now
-            yield split.unpack(block)
+                    row[place::size] = columns[place].translate(_added(now[place] ^ zero[place]))
+            if self.text:
+                text = row.decode("ascii")
+                yield [text[at : at + size] for at in range(0, len(text), size)]
+            else:
+                yield split.unpack(row)
+
+
+def spelled(data: bytes | bytearray) -> bytes:
+    """Two letters for each byte."""
+    return data.hex().encode().translate(_SPELLED)
+
+
+def sequence_in(value: bytes) -> int:
+    """The sequence number that a value says it has."""
+    if value.startswith(TEXT_BEGIN):  # the numbers of no run and producer look like that
+        value = bytes.fromhex(value[TEXT_IDENTITY].translate(_UNSPELLED).decode())
+    sequence: int = IDENTITY.unpack_from(value)[2]
+    return sequence
+
+
+@cache
+def _traced() -> list[Headers]:
+    """Headers with each of the trace ids."""
+    ids = (b"%016x" % ((number + 1) * _GOLDEN & _64_BITS) * 2 for number in range(TRACES))
+    return [[("trace", each), ("source", b"systest")] for each in ids]
 
 
 @cache

@@ -10,7 +10,8 @@ from systest.limits import limit
 from systest.rounds import RoundPlan
 from systest.strategies.mutants import MUTABLE, MUTANTS
 from systest.testing import SystemTest
-from systest.workloads.stream import Placement
+from systest.workloads.shapes import SHAPES
+from systest.workloads.stream import Placement, Shape
 from systest.workloads.workload import Workload, workload_named
 
 SHORT = Workload("window:2000", in_flight=2_000, duration_s=0.5, warmup_s=0.1, records_max=60_000)
@@ -28,8 +29,16 @@ class DeliveryTest(SystemTest):
         player = self.rounds_on(self.start_broker(brokers))
         for placement in Placement:
             keys = 1_000 if placement is Placement.KEY else 0
-            plan = RoundPlan(strategy, SHORT, placement=placement, keys=keys, identify_reports=True)
-            player.play(plan).assert_held()
+            shape = Shape(placement=placement, keys=keys)
+            player.play(RoundPlan(strategy, SHORT, shape=shape, identify_reports=True)).assert_held()
+
+    @cluster(num_nodes=3)
+    @matrix(strategy=list(strategies.NAMES))
+    def test_strategy__every_shape__log_is_what_was_acknowledged(self, strategy: str) -> None:
+        player = self.rounds_on(self.start_broker())
+        for shape in SHAPES.values():
+            if strategies.refusal(strategy, SHORT, shape) is None:
+                player.play(RoundPlan(strategy, SHORT, shape=shape, identify_reports=True)).assert_held()
 
     @cluster(num_nodes=3)
     @matrix(strategy=list(strategies.NAMES))
@@ -72,7 +81,7 @@ class MutantTest(SystemTest):
                 strategy,
                 FEW,
                 mutant=mutant,
-                placement=Placement.PARTITION,
+                shape=Shape(placement=Placement.PARTITION),
                 identify_reports=True,
                 drain_s=5.0,
             )

@@ -12,7 +12,7 @@ from systest import strategies
 from systest.rounds import RoundPlan
 from systest.services.worker import WorkerRun
 from systest.testing import SystemTest
-from systest.workloads.stream import Placement
+from systest.workloads.stream import Placement, Shape
 from systest.workloads.workload import Workload
 
 BROKERS = 3
@@ -38,7 +38,8 @@ class OutOfOrderTest(SystemTest):
             finally:
                 broker.resume_node(node)
 
-        plan = RoundPlan(strategy, WORK, partitions=12, placement=Placement.PARTITION, identify_reports=True)
+        shape = Shape(placement=Placement.PARTITION)
+        plan = RoundPlan(strategy, WORK, partitions=12, shape=shape, identify_reports=True)
         outcome = player.play(plan, during=pause_one)
         outcome.assert_held()
         # Else nothing was proven: the fault did not bring reports out of order.

@@ -34,15 +34,15 @@ def test_case__keeps_memory_within_its_bounds_and_differs_in_its_axis_alone(name
     plan = case.plan("async", 1.0)
     work = plan.workload
     assert 1 <= work.in_flight <= IN_FLIGHT_MAX
-    assert work.in_flight * case.value_bytes <= BYTES_IN_FLIGHT_MAX
-    assert work.records_max * case.value_bytes <= BYTES_MAX
+    assert work.in_flight * case.shape.value_bytes <= BYTES_IN_FLIGHT_MAX
+    assert work.records_max * case.shape.value_bytes <= BYTES_MAX
     assert client_settings(plan)["linger.ms"] == (0 if work.in_flight == 1 else 1)
     axis = name.partition(":")[0]
     value = int(name.partition(":")[2])
     told = {
         "tasks": work.in_flight,
         "in-flight": work.in_flight,
-        "sizes": plan.value_bytes,
+        "sizes": plan.shape.value_bytes,
         "topics": plan.topics,
         "partitions": plan.partitions,
     }

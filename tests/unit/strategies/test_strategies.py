@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import sys
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from systest import strategies
 from systest.strategies.aiokafka import translated
-from systest.strategies.base import ArgumentNames, CannotRun, Strategy, extras_of
+from systest.strategies.base import ArgumentNames, CannotRun, Strategy, fields_of
+from systest.strategies.pipeline import AsyncioStrategy
+from systest.workloads.shapes import SHAPES
 from systest.workloads.stream import Placement, RecordStream
+from systest.workloads.workload import workload_named
 
 IN_PYTHON = [name for name in strategies.NAMES if name != strategies.JAVA]
 
 
 def stream(**changes: Any) -> RecordStream:
     return RecordStream(run=1, producer=0, topic="t", partitions=4, **changes)
+
+
+SERVICE = stream(**asdict(SHAPES["service"]))
 
 
 @pytest.mark.parametrize("name", IN_PYTHON)
@@ -98,25 +107,48 @@ def test_translated__what_aiokafka_lacks__is_refused_by_name(
         translated(settings)
 
 
-def test_extras__plain_stream__there_are_none() -> None:
-    assert extras_of(stream(), ArgumentNames(), "the library") is None
+def test_fields__plain_stream__there_are_none() -> None:
+    assert fields_of(stream(), ArgumentNames(), "the library") is None
 
 
-def test_extras__every_field__under_the_librarys_names() -> None:
-    extras = extras_of(
-        stream(placement=Placement.PARTITION, keys=3, headers=True, timestamp_base_ms=1_000),
-        ArgumentNames(timestamp="timestamp_ms"),
-        "the library",
-    )
-    assert extras is not None
-    assert extras(5) == {
-        "key": stream(keys=3).key(5),
-        "partition": 1,
-        "headers": [("sequence", b"5")],
-        "timestamp_ms": 1_005,
-    }
+def test_fields__every_one__under_the_librarys_names_and_in_call_order() -> None:
+    whole = stream(placement=Placement.PARTITION, keys=3, headers=True, timestamp_base_ms=1_000)
+    fields = fields_of(whole, ArgumentNames(timestamp="timestamp_ms"), "the library")
+    assert fields is not None
+    assert list(itertools.islice(fields, 2_000)) == [
+        {
+            "key": whole.key(n),
+            "partition": n % 4,
+            "headers": whole.headers_of(n),
+            "timestamp_ms": 1_000 + n,
+        }
+        for n in range(2_000)
+    ]
 
 
-def test_extras__field_without_an_argument__is_refused_by_name() -> None:
-    with pytest.raises(CannotRun, match="the library can't send records with headers of their own"):
-        extras_of(stream(headers=True), ArgumentNames(headers=None), "the library")
+def test_fields__of_text__have_keys_as_text() -> None:
+    fields = fields_of(SERVICE, ArgumentNames(), "the library")
+    assert fields is not None
+    first = next(fields)
+    assert first["key"] == (SERVICE.key(0) or b"").decode()
+    assert [name for name, _ in first["headers"]] == ["trace", "source"]
+
+
+@pytest.mark.parametrize("name", ["headers", "on_delivery"])
+def test_fields__one_without_an_argument__is_refused_by_name(name: str) -> None:
+    with pytest.raises(
+        CannotRun, match=r"the library can't send records with (headers|callbacks) of their own"
+    ):
+        fields_of(SERVICE, ArgumentNames(**{name: None}), "the library", iter([None]))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_refusal__of_a_shape__is_what_the_strategy_itself_would_say(shape: str) -> None:
+    whole = stream(**asdict(SHAPES[shape]))
+    for name in (name for name in IN_PYTHON if name != strategies.YARDSTICK):
+        refused = strategies.refusal(name, workload_named("saturate"), whole) is not None
+        strategy = strategies.create(name)
+        assert isinstance(strategy, AsyncioStrategy)
+        callbacks = iter([None]) if whole.callback_every else None
+        with pytest.raises(CannotRun) if refused else contextlib.nullcontext():
+            fields_of(whole, strategy.names, name, callbacks)

@@ -13,6 +13,8 @@ import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
+import org.apache.kafka.common.serialization.Serializer;
+import org.apache.kafka.common.serialization.StringSerializer;
 import org.apache.kafka.common.utils.AppInfoParser;
 
 /**
@@ -70,8 +72,7 @@ final class Producing {
         String java = System.getProperty("java.version");
         events.ready(
             spec.get("run_id").asText(), "kafka-clients " + AppInfoParser.getVersion() + " (Java " + java + ")", IDIOM);
-        KafkaProducer<byte[], byte[]> producer =
-            new KafkaProducer<>(settings, new ByteArraySerializer(), new ByteArraySerializer());
+        KafkaProducer<Object, Object> producer = new KafkaProducer<>(settings, serializer(), serializer());
         requireTopic(producer);
         Thread ticker = new Thread(this::tick, "progress");
         ticker.setDaemon(true);
@@ -92,7 +93,13 @@ final class Producing {
         events.summary(schedule, sent, produceSeconds, flushSeconds, used);
     }
 
-    private int send(KafkaProducer<byte[], byte[]> producer) throws InterruptedException {
+    @SuppressWarnings("unchecked")
+    private Serializer<Object> serializer() {
+        Serializer<?> own = stream.isText() ? new StringSerializer() : new ByteArraySerializer();
+        return (Serializer<Object>) own;
+    }
+
+    private int send(KafkaProducer<Object, Object> producer) throws InterruptedException {
         schedule.start();
         int sequence = 0;
         while (sequence < schedule.records) {
@@ -109,7 +116,7 @@ final class Producing {
             if (!window.tryAcquire() && !window.tryAcquire(schedule.boundaryNs() - nowNs, TimeUnit.NANOSECONDS)) {
                 continue;
             }
-            ProducerRecord<byte[], byte[]> record = stream.record(sequence);
+            ProducerRecord<Object, Object> record = stream.record(sequence);
             int number = sequence++;
             long calledNs = System.nanoTime();
             recorder.calledNs[number] = calledNs;
@@ -138,7 +145,7 @@ final class Producing {
         meter.begin();
     }
 
-    private void requireTopic(KafkaProducer<byte[], byte[]> producer) throws CannotRun, InterruptedException {
+    private void requireTopic(KafkaProducer<Object, Object> producer) throws CannotRun, InterruptedException {
         FutureTask<?> asking = new FutureTask<>(() -> {
             stream.topics.forEach(producer::partitionsFor);
             return null;
