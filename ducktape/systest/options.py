@@ -13,6 +13,7 @@ from typing import Any
 
 from systest import strategies
 from systest.services.broker import BrokerKind
+from systest.workloads.shapes import PLAIN, SERVICE, SHAPES, shape_named
 from systest.workloads.workload import Workload, workload_named
 
 GLOBAL = "systest"
@@ -35,6 +36,7 @@ class RunOptions:
         client_config: file of client properties for an external broker.
         strategies: names of the producers to compare.
         workload: as a user writes it, see `systest.workloads.workload`.
+        records: shapes of the records to compare with, one after the other, see `systest.workloads.shapes`.
         duration_s: measured time of a round.
         rounds: how often each strategy is measured.
         gates: file of the gates that a comparison is judged by.
@@ -52,7 +54,8 @@ class RunOptions:
     client_config: str = ""
     strategies: tuple[str, ...] = strategies.NAMES
     workload: str = "saturate"
-    duration_s: float = 2.0
+    records: tuple[str, ...] = (PLAIN, SERVICE)
+    duration_s: float = 1.2
     rounds: int = 3
     gates: str = "tests/ducktape/gates.yml"
     seed: int = field(default_factory=_any_seed)
@@ -71,12 +74,26 @@ class RunOptions:
             raise ValueError(
                 f"a duration of {self.duration_s} s can't be run; choose 0.1 to {DURATION_S_MAX:.0f}"
             )
+        for name in self.records:
+            shape_named(name)
+        if not self.records or len(set(self.records)) < len(self.records):
+            raise ValueError(
+                f"no records, or some of them twice, in {', '.join(self.records)!r}; name each of "
+                f"{', '.join(SHAPES)} once at the most"
+            )
         work = self.work()
         for name in self.strategies:
             if reason := strategies.refusal(name, work):
                 raise ValueError(
                     f"{name} can't run {self.workload}: {reason}; choose --strategies from "
                     f"{', '.join(each for each in strategies.NAMES if not strategies.refusal(each, work))}"
+                )
+        for records in self.records:
+            reasons = {name: self.refused(name, records) for name in self.strategies}
+            if all(reasons.values()):
+                raise ValueError(
+                    f"no strategy can send {records} records: "
+                    f"{'; '.join(f'{name}: {reason}' for name, reason in reasons.items())}; add one to --strategies"
                 )
         if not 1 <= self.brokers <= BROKERS_MAX:
             raise ValueError(f"{self.brokers} brokers can't be started; choose 1 to {BROKERS_MAX}")
@@ -93,6 +110,10 @@ class RunOptions:
         """The workload, with this run's measured time."""
         return workload_named(self.workload, duration_s=self.duration_s)
 
+    def refused(self, strategy: str, records: str) -> str | None:
+        """Why a strategy can't play its part with records of this shape, None if it can."""
+        return strategies.refusal(strategy, self.work(), SHAPES[records])
+
     def to_globals(self) -> dict[str, Any]:
         """What `from_globals` understands, in JSON's types."""
         return {
@@ -100,6 +121,7 @@ class RunOptions:
                 **asdict(self),
                 "broker": self.broker.value,
                 "strategies": list(self.strategies),
+                "records": list(self.records),
                 "notes": list(self.notes),
             }
         }
@@ -118,7 +140,7 @@ class RunOptions:
             )
         if "broker" in given:
             given["broker"] = broker_kind(given["broker"])
-        for name in ("strategies", "notes"):
+        for name in ("strategies", "records", "notes"):
             if name in given:
                 given[name] = tuple(given[name])
         return cls(**given)

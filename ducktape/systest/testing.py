@@ -20,9 +20,10 @@ _ROUND_S = 20.0
 
 
 def rounds_limit_s(context: Any) -> float:
-    """The limit of a test that plays each of the user's strategies as often as the user wants."""
+    """The limit of a test that plays each of the user's strategies with each of their records as often as they want."""
     options = RunOptions.from_globals(context.globals or {})
-    return _BEGIN_S + options.rounds * len(options.strategies) * (5 * options.duration_s + _ROUND_S)
+    rounds = options.rounds * len(options.strategies) * len(options.records)
+    return _BEGIN_S + rounds * (5 * options.duration_s + _ROUND_S)
 
 
 class TooFewNodes(Exception):

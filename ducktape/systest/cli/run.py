@@ -40,6 +40,7 @@ from systest.progress import say
 from systest.services.broker import BrokerError, BrokerKind
 from systest.services.external import ExternalKafka
 from systest.strategies import JAVA, java
+from systest.workloads.shapes import SHAPES
 from systest.workloads.workload import FORMS
 from systest.yaml_file import NotYaml, read_yaml
 
@@ -54,6 +55,8 @@ examples:
       compare all strategies on a real Kafka that this starts itself
   ./run_ducktape.sh --strategies sync,async --workload one-at-a-time --rounds 6
       two of them, each record awaited before the next, six rounds each
+  ./run_ducktape.sh --records service,all --strategies sync,async
+      what a service sends, and records with everything that one can have
   ./run_ducktape.sh --broker external --bootstrap-server broker:9092 --client-config client.properties
       on a cluster that is there already; the file holds librdkafka's settings, such as sasl.password=...
   ./run_ducktape.sh tests/ducktape/delivery
@@ -93,6 +96,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         default=defaults.workload,
         help=f"{FORMS}; default: saturate",
+    )
+    add(
+        "--records",
+        metavar="A,B,...",
+        default=",".join(defaults.records),
+        help=f"what they send: {', '.join(SHAPES)}; each named is measured (default: %(default)s)",
     )
     add(
         "--duration",
@@ -230,7 +239,8 @@ def _options(args: argparse.Namespace) -> RunOptions:
         brokers=args.brokers,
         bootstrap_server=args.bootstrap_server,
         client_config=str(Path(args.client_config).resolve()) if args.client_config else "",
-        strategies=tuple(name.strip() for name in args.strategies.split(",") if name.strip()),
+        strategies=_names(args.strategies),
+        records=_names(args.records),
         workload=args.workload,
         duration_s=args.duration,
         rounds=args.rounds,
@@ -238,6 +248,10 @@ def _options(args: argparse.Namespace) -> RunOptions:
         command=command_line(["./run_ducktape.sh", *args.given]),
         **({} if args.seed is None else {"seed": args.seed}),
     )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _gates(file: Path) -> str:

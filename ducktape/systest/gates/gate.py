@@ -9,8 +9,9 @@
 
 Each entry is a gate by its name: a bound on one figure of one strategy, `at_least` or `at_most`. With `times` it is on
 the ratio to another strategy in the same round; without, on the figure itself. `workload` says of which workload,
-`saturate` where it is left out. `transport` says on which transport the strategy's producer must have run, where a
-bound is one transport's own. `reason` is for whoever reads a verdict: why this bound and no other.
+`saturate` where it is left out, and `records` of records of which shape, `plain` where it is. `transport` says on which
+transport the strategy's producer must have run, where a bound is one transport's own. `reason` is for whoever reads a
+verdict: why this bound and no other.
 
 A file that can't be understood as a whole gives no gates: one that nobody judges would be taken for one that holds.
 """
@@ -29,13 +30,14 @@ from systest import strategies
 from systest.choices import unknown
 from systest.metrics import METRICS, Better, Metric
 from systest.metrics.verdict import Bound
+from systest.workloads.shapes import PLAIN, shape_named
 from systest.workloads.workload import workload_named
 from systest.yaml_file import NotYaml, read_yaml
 
 _METRICS: Mapping[str, Metric] = {metric.path: metric for metric in METRICS}
 _BOUNDS = ("at_least", "at_most")
 _NEEDED = ("reason", "strategy", "figure")
-_KEYS = (*_NEEDED, *_BOUNDS, "times", "workload", "transport")
+_KEYS = (*_NEEDED, *_BOUNDS, "times", "workload", "records", "transport")
 _WORKLOAD = "saturate"
 
 
@@ -56,6 +58,7 @@ class Gate:
         workload: of which it is said.
         reason: why this bound.
         transport: of the strategy's producer; None for whichever it runs on.
+        records: shape of the records.
 
     Raises:
         ValueError: one sentence saying what is wrong and what would be right.
@@ -69,17 +72,19 @@ class Gate:
     workload: str
     reason: str
     transport: str | None = None
+    records: str = PLAIN
 
     def __post_init__(self) -> None:
         if self.figure not in _METRICS:
             raise ValueError(unknown("figure", self.figure, _METRICS))
-        work = workload_named(self.workload)
+        work, shape = workload_named(self.workload), shape_named(self.records)
         for strategy in self.strategies:
             if strategy not in strategies.NAMES:
                 raise ValueError(unknown("strategy", strategy, strategies.NAMES))
-            if refusal := strategies.refusal(strategy, work):
+            if refusal := strategies.refusal(strategy, work, shape):
                 raise ValueError(
-                    f"{strategy} can't run {self.workload}: {refusal}; no run could ever be judged by it"
+                    f"{strategy} can't run {self.workload} with {self.records} records: {refusal}; no run could ever "
+                    "be judged by it"
                 )
         if self.transport is not None and self.transport not in strategies.TRANSPORTS:
             raise ValueError(unknown("transport", self.transport, strategies.TRANSPORTS))
@@ -162,6 +167,7 @@ def _gate(name: str, entry: Any) -> Gate:
         workload=_text(entry, "workload") if "workload" in entry else _WORKLOAD,
         reason=_text(entry, "reason"),
         transport=_text(entry, "transport") if "transport" in entry else None,
+        records=_text(entry, "records") if "records" in entry else PLAIN,
     )
 
 

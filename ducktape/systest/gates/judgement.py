@@ -4,10 +4,10 @@ Rounds were interleaved: round n of one strategy and round n of another met the 
 a round. Judged is the median over the rounds, by its confidence interval: a gate is failed only if the noise can't
 explain it.
 
-A gate of another workload or transport, or of strategies that did not run, is not judged and says why. It is a failure
-if the run was one that it speaks of, and still has no figure for it: the strategy gave none, or some check did not hold
-in one of its rounds, since what is not in the log has no throughput. Fewer rounds than show the noise fail nobody, by
-whatever.
+A gate of another workload, other records or another transport, or of strategies that did not run, is not judged and
+says why. It is a failure if the run was one that it speaks of, and still has no figure for it: the strategy gave none,
+or some check did not hold in one of its rounds, since what is not in the log has no throughput. Fewer rounds than show
+the noise fail nobody, by whatever.
 
 On a machine that others use elapsed time errs in one direction, and no number of rounds shows it: a scheduler is fair
 to threads, so who has more of them gets more, and a rate of 1.7 times another's was 1.1 times it. So there the interval
@@ -68,7 +68,7 @@ class GateVerdict:
 def judge(
     gate: Gate,
     workload: str,
-    rounds: Mapping[str, Sequence[PlayedRound]],
+    played: Mapping[str, Mapping[str, Sequence[PlayedRound]]],
     transports: Mapping[str, str | None],
 ) -> GateVerdict:
     """The verdict on one gate.
@@ -76,11 +76,16 @@ def judge(
     Args:
         gate: to be judged.
         workload: of the run, by its name.
-        rounds: each strategy's, in the order in which they were played.
+        played: by the shape of the records each strategy's rounds, in the order in which they were played.
         transports: which of its transports each strategy's producer used, None for a library with but one way.
     """
     if gate.workload != workload:
         return _not_judged(gate, f"the gate is for {gate.workload}, and this run was {workload}")
+    if gate.records not in played:
+        return _not_judged(
+            gate, f"the gate is for {gate.records} records, and this run had {', '.join(played)}"
+        )
+    rounds = played[gate.records]
     if absent := [name for name in gate.strategies if not rounds.get(name)]:
         return _not_judged(gate, f"{' and '.join(absent)} did not run")
     transport = transports.get(gate.strategy)

@@ -31,8 +31,12 @@ _DELIVERY = "tests/ducktape/delivery/delivery_test.py tests/ducktape/delivery/ou
 _ON_NODES = f"{_DELIVERY} tests/ducktape/performance/comparison_test.py"
 
 STEPS: tuple[Step, ...] = (
-    Step("comparison", f"{_RUN} --rounds 10", 20),
-    Step("latency", f"{_RUN} --strategies sync,async,async-pure --workload open:1000 --rounds 30", 22),
+    Step("comparison", f"{_RUN} --rounds 10", 40),
+    Step(
+        "latency",
+        f"{_RUN} --strategies sync,async,async-pure --workload open:1000 --records plain --rounds 30",
+        22,
+    ),
     Step("delivery", f"{_RUN} {_DELIVERY}", 40),
     Step("faults", f"{_RUN} tests/ducktape/faults", 20),
     Step("transactions", f"{_RUN} tests/ducktape/transactions", 30),

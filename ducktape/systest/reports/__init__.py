@@ -2,11 +2,12 @@
 
 from systest.reports.junit import junit
 from systest.reports.markdown import markdown
-from systest.reports.result import RoundResult, RunResult, StrategyResult
+from systest.reports.result import Part, RoundResult, RunResult, StrategyResult
 from systest.reports.terminal import brief, terminal
 from systest.reports.words import gate_failures
 
 __all__ = [
+    "Part",
     "RoundResult",
     "RunResult",
     "StrategyResult",

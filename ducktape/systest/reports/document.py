@@ -9,7 +9,7 @@ from cattrs.preconf.json import make_converter
 
 from systest.origin import Origin
 
-VERSION = 3
+VERSION = 4
 """Of every kind of result."""
 
 _converter = make_converter(forbid_extra_keys=True)

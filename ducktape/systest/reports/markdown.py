@@ -6,32 +6,40 @@ from itertools import groupby
 
 from systest.metrics import Row
 from systest.reports import words
-from systest.reports.result import RunResult
+from systest.reports.result import Part, RunResult
 
 
 def markdown(result: RunResult) -> str:
     """The whole report."""
-    rows = result.rows()
-    names = [each.name for each in result.strategies]
     head = [*words.verdict(result), *words.conditions(result)]
     lines = ["# Comparison of producers", "", *(f"- {line}" for line in head), ""]
+    for part in result.parts:
+        lines += _part(result, part)
     lines += [
-        words.table_line(["", *names]),
-        words.table_line(["---", *(["---:"] * len(names))]),
+        f"{words.legend(result)} In brackets the least and the most of the rounds.",
+        "",
+        *_gates(result),
     ]
+    lines += ["## Producers", ""]
+    lines += [f"- `{name}`: {words.producer(each)}" for name, each in result.strategies.items()]
+    lines += ["", "## Read back and checked", ""]
+    for part in result.parts:
+        for each in part.strategies:
+            lines.append(f"- `{each.name}`, {part.records} records: {words.verification(each)}")
+            lines += [f"    - {problem}" for problem in words.problems(each)]
+    return "\n".join(lines) + "\n"
+
+
+def _part(result: RunResult, part: Part) -> list[str]:
+    rows, names = result.rows(part), [each.name for each in part.strategies]
+    lines = [f"## Records: {part.title}", "", words.table_line(["", *names])]
+    lines.append(words.table_line(["---", *(["---:"] * len(names))]))
     for group, members in groupby(rows, key=lambda row: row.metric.group):
         lines.append(words.table_line([f"**{group}**", *([""] * len(names))]))
         for row in members:
             cells = [_cell(row, name, result.yardstick) for name in names]
             lines.append(words.table_line([row.metric.label, *cells]))
-    lines += ["", f"{words.legend(result)} In brackets the least and the most of the rounds.", ""]
-    lines += [*(f"- {line}" for line in words.missing(rows)), "", *_gates(result), "## Producers", ""]
-    lines += [f"- `{each.name}`: {words.producer(each)}" for each in result.strategies]
-    lines += ["", "## Read back and checked", ""]
-    for each in result.strategies:
-        lines.append(f"- `{each.name}`: {words.verification(each)}")
-        lines += [f"    - {problem}" for problem in words.problems(each)]
-    return "\n".join(lines) + "\n"
+    return [*lines, "", *(f"- {line}" for line in words.missing(part, rows)), ""]
 
 
 def _gates(result: RunResult) -> list[str]:

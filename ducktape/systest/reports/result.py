@@ -62,6 +62,28 @@ class StrategyResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """All rounds with records of one shape.
+
+    Args:
+        records: the shape's name.
+        shape: what that is, in words.
+        strategies: in the order of the table.
+        left_out: strategies that can't send such records, and why.
+    """
+
+    records: str
+    shape: str
+    strategies: tuple[StrategyResult, ...]
+    left_out: Mapping[str, str]
+
+    @property
+    def title(self) -> str:
+        """What stands above its figures."""
+        return f"{self.records}: {self.shape}"
+
+
+@dataclass(frozen=True, slots=True)
 class RunResult:
     """One run.
 
@@ -73,12 +95,12 @@ class RunResult:
         machine: what the run had: cores, Python, platform.
         notes: sentences that a reader must know, such as why it is not the broker that one would expect.
         workload: what was asked of each strategy.
-        topic: partitions, replicas and record size, in words.
+        topic: partitions and replicas, in words.
         client: the client settings that all strategies got, by librdkafka's names.
         seed: of the order of strategies within the rounds.
         yardstick: the strategy that ratios are to.
         gates: what the figures are judged by.
-        strategies: in the order of the table.
+        parts: by the shape of their records.
     """
 
     started: str
@@ -93,41 +115,52 @@ class RunResult:
     seed: int
     yardstick: str
     gates: tuple[Gate, ...]
-    strategies: tuple[StrategyResult, ...]
+    parts: tuple[Part, ...]
 
     @property
     def is_verified(self) -> bool:
         """Whether every check held in every round."""
-        return all(each.is_verified for each in self.strategies)
+        return all(each.is_verified for part in self.parts for each in part.strategies)
+
+    @property
+    def strategies(self) -> Mapping[str, StrategyResult]:
+        """Who played, each as it was in the first part that it had."""
+        found: dict[str, StrategyResult] = {}
+        for part in self.parts:
+            for each in part.strategies:
+                found.setdefault(each.name, each)
+        return found
 
     def verdicts(self) -> tuple[GateVerdict, ...]:
         """What became of each gate. Those of `async-pure` are judged by `async` where that was the same."""
-        rounds = {each.name: each.rounds for each in self.strategies}
-        transports = {each.name: each.transport for each in self.strategies}
-        if ASYNC_PURE not in rounds and transports.get(ASYNC) == PURE:
+        played = {part.records: {each.name: each.rounds for each in part.strategies} for part in self.parts}
+        transports = {name: each.transport for name, each in self.strategies.items()}
+        if ASYNC_PURE not in transports and transports.get(ASYNC) == PURE:
             gates = [
                 replace(each, strategy=ASYNC) if each.strategy == ASYNC_PURE else each for each in self.gates
             ]
         else:
             gates = list(self.gates)
-        return tuple(judge(gate, self.workload.name, rounds, transports) for gate in gates)
+        return tuple(judge(gate, self.workload.name, played, transports) for gate in gates)
 
-    def rows(self) -> tuple[Row, ...]:
-        """The table."""
-        rounds = {each.name: [one.figures for one in each.rounds] for each in self.strategies}
+    def rows(self, part: Part) -> tuple[Row, ...]:
+        """A part's table."""
+        rounds = {each.name: [one.figures for one in each.rounds] for each in part.strategies}
         return compare(rounds, self.yardstick, is_open=self.workload.rate_per_s is not None)
 
     def to_json(self) -> str:
         """The verdicts and the table for whoever only reads, then everything that it was made of."""
         table = [
             {
+                "records": part.records,
                 "figure": row.metric.path,
                 "label": row.metric.label,
                 "better": row.metric.better.value,
                 "best": list(row.best),
                 "strategies": document.plain(row.cells),
             }
-            for row in self.rows()
+            for part in self.parts
+            for row in self.rows(part)
         ]
         return document.to_json(self, gates=document.plain(self.verdicts()), table=table)
 

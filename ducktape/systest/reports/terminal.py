@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from itertools import groupby
 
 from systest.metrics import Row
 from systest.metrics.verdict import Verdict
 from systest.reports import words
-from systest.reports.result import RunResult
+from systest.reports.result import Part, RunResult
 
 _BRIEF = (
     "throughput.records_per_s",
@@ -22,54 +23,77 @@ _LEFT_OUT = "-: has no such figure. Why not, ranges, and how each producer was u
 
 
 def terminal(result: RunResult, width: int) -> str:
-    """The whole report."""
-    return _report(result, result.rows(), _gates(result), width)
+    """The whole report: every figure with records of the first shape, with others those that matter most."""
+    first, *others = result.parts
+    tables = [_grouped(result.rows(first)), *(_few(result, part) for part in others)]
+    return _report(result, [*zip(result.parts, tables, strict=True)], _gates(result), width)
 
 
 def brief(result: RunResult, width: int) -> str:
-    """The same with the figures that matter most, and without the gates' own lines."""
-    return _report(result, [row for row in result.rows() if row.metric.path in _BRIEF], [], width)
+    """The same with the figures that matter most alone, and without the gates' own lines."""
+    return _report(result, [(part, _few(result, part)) for part in result.parts], [], width)
 
 
-def _report(result: RunResult, rows: Sequence[Row], gates: list[str], width: int) -> str:
-    problems = [f"  {problem}" for each in result.strategies for problem in words.problems(each)]
+_Groups = list[tuple[str, list[Row]]]
+"""Rows of a part below their heading, "" for none."""
+
+
+def _grouped(rows: Sequence[Row]) -> _Groups:
+    return [(group, [*members]) for group, members in groupby(rows, key=lambda row: row.metric.group)]
+
+
+def _few(result: RunResult, part: Part) -> _Groups:
+    return [("", [row for row in result.rows(part) if row.metric.path in _BRIEF])]
+
+
+def _report(result: RunResult, tables: Sequence[tuple[Part, _Groups]], gates: list[str], width: int) -> str:
+    problems = [
+        f"  {part.records} records, {problem}"
+        for part in result.parts
+        for each in part.strategies
+        for problem in words.problems(each)
+    ]
     legend = [words.legend(result), _LEFT_OUT]
     parts = (gates, words.conditions(result))
-    lines = [*words.wrapped([*words.verdict(result), *problems], width), "", *_table(result, rows, width)]
+    lines = [*words.wrapped([*words.verdict(result), *problems], width), "", *_table(result, tables, width)]
     lines += words.wrapped(legend, width)
     for part in filter(None, parts):
         lines += ["", *words.wrapped(part, width)]
     return "\n".join(lines) + "\n"
 
 
-def _table(result: RunResult, rows: Sequence[Row], width: int) -> list[str]:
+def _table(result: RunResult, tables: Sequence[tuple[Part, _Groups]], width: int) -> list[str]:
     """With figures and ratios if there is room, else with ratios alone where there are any.
 
     Strategies that still have no room go below the others.
     """
+    rows = [row for _, groups in tables for _, members in groups for row in members]
     labels = ["", *(f" {row.metric.label}" for row in rows)]
     size = max(map(len, labels))
     columns: list[list[str]] = []
     for with_both in (True, False):
-        columns = [_column(result, rows, each.name, with_both) for each in result.strategies]
+        columns = [_column(result, rows, name, with_both) for name in result.strategies]
         if size + sum(len(column[0]) for column in columns) <= width:
             break
     lines: list[str] = []
     for places in words.side_by_side([len(column[0]) for column in columns], width - size):
-        texts = [
+        head, *texts = (
             f"{label:{size}}{''.join(columns[place][at] for place in places)}".rstrip()
             for at, label in enumerate(labels)
-        ]
-        lines.append(texts[0])
-        for group, members in groupby(enumerate(rows, 1), key=lambda item: item[1].metric.group):
-            lines += [group, *(texts[at] for at, _ in members)]
+        )
+        lines.append(head)
+        below = iter(texts)
+        for part, groups in tables:
+            lines += words.wrapped([part.title], width)
+            for group, members in groups:
+                lines += [*filter(None, [group]), *itertools.islice(below, len(members))]
         lines.append("")
     return lines
 
 
 def _column(result: RunResult, rows: Sequence[Row], name: str, with_both: bool) -> list[str]:
     """The head and a cell for each row, all of one width; the last place is a mark's."""
-    medians = [row.cells[name].median for row in rows]
+    medians = [row.cells[name].median if name in row.cells else None for row in rows]
     values = ["-" if median is None else words.short(median) for median in medians]
     ratios = [words.ratio(row, name, result.yardstick) for row in rows]
     marks = [words.mark(row, name) for row in rows]

@@ -12,7 +12,8 @@ from systest.metrics import Row
 from systest.metrics.interval import ROUNDS_MIN
 from systest.metrics.verdict import Verdict
 from systest.reports.document import Result
-from systest.reports.result import RunResult, StrategyResult
+from systest.reports.result import Part, RunResult, StrategyResult
+from systest.workloads.shapes import PLAIN
 from systest.workloads.workload import Workload
 
 ALL_FOUND = "acknowledged, all found in the log, no anomaly"
@@ -60,8 +61,13 @@ def table_line(cells: Sequence[str]) -> str:
 
 def verdict(result: RunResult) -> list[str]:
     """On which broker, what must be known besides, whether every check held, and how many gates did what."""
-    acked = sum(one.acked for each in result.strategies for one in each.rounds)
-    failed = [f"{each.name}: {verification(each)}" for each in result.strategies if not each.is_verified]
+    played = [(part, each) for part in result.parts for each in part.strategies]
+    acked = sum(one.acked for _, each in played for one in each.rounds)
+    failed = [
+        f"{each.name}, {part.records} records: {verification(each)}"
+        for part, each in played
+        if not each.is_verified
+    ]
     gates = Counter("FAILED" if each.is_failure else each.verdict.value for each in result.verdicts())
     order = ("FAILED", *(each.value for each in Verdict))
     return [
@@ -75,8 +81,10 @@ def verdict(result: RunResult) -> list[str]:
 def conditions(result: RunResult) -> list[str]:
     """What was asked of whom, and where the figures come from."""
     work = result.workload
-    rounds = max((len(each.rounds) for each in result.strategies), default=0)
-    ran = [f"{each.name} {each.transport}" for each in result.strategies if each.transport is not None]
+    rounds = max(len(each.rounds) for each in result.strategies.values())
+    ran = [
+        f"{name} {each.transport}" for name, each in result.strategies.items() if each.transport is not None
+    ]
     return [
         f"workload: {work.name}, {_shape(work)}; {result.topic}",
         f"client: {settings(result.client)}",
@@ -100,7 +108,7 @@ _RATIO_GROUPS = frozenset({"throughput", "latency", "resources"})
 
 def ratio(row: Row, strategy: str, yardstick: str) -> str:
     """How many times the yardstick's figure it is, "" where that says nothing."""
-    found = row.cells[strategy].ratio
+    found = row.cells[strategy].ratio if strategy in row.cells else None
     if found is None or strategy == yardstick or row.metric.group not in _RATIO_GROUPS:
         return ""
     return f"{_digits(found)}x"
@@ -130,7 +138,7 @@ def producer_words(client: str, idiom: str, transport: str | None) -> str:
 
 
 def problems(strategy: StrategyResult) -> list[str]:
-    return [f"round {each.position}: {problem}" for each in strategy.rounds for problem in each.problems]
+    return [f"position {each.position}: {problem}" for each in strategy.rounds for problem in each.problems]
 
 
 def judged(each: GateVerdict) -> str:
@@ -148,7 +156,8 @@ def judged(each: GateVerdict) -> str:
 
 def judged_figure(each: GateVerdict) -> str:
     """What a gate is about."""
-    return f"{each.gate.strategy}, {each.gate.metric.label}"
+    records = "" if each.gate.records == PLAIN else f", {each.gate.records} records"
+    return f"{each.gate.strategy}, {each.gate.metric.label}{records}"
 
 
 def gate_failure(each: GateVerdict) -> str:
@@ -182,15 +191,19 @@ def gates_legend() -> str:
     )
 
 
-def missing(rows: tuple[Row, ...]) -> list[str]:
-    """Why a strategy has no such figure, a line for each reason."""
+def missing(part: Part, rows: Sequence[Row]) -> list[str]:
+    """Why a strategy has no such figure, or none at all, a line for each reason."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         for strategy, cell in row.cells.items():
             if cell.why_not:
                 reasons.setdefault((strategy, cell.why_not), []).append(row.metric.label)
     return [
-        f"{strategy} has no {'; '.join(labels)}: {why_not}" for (strategy, why_not), labels in reasons.items()
+        *(f"{name} sends no {part.records} records: {why_not}" for name, why_not in part.left_out.items()),
+        *(
+            f"{strategy} has no {'; '.join(labels)}: {why_not}"
+            for (strategy, why_not), labels in reasons.items()
+        ),
     ]
 
 
@@ -199,7 +212,7 @@ def legend(result: RunResult) -> str:
     if len(result.strategies) > 1:
         text += (
             "; *: the best, and all whose rounds overlap with its."
-            if min(len(each.rounds) for each in result.strategies) >= ROUNDS_MIN
+            if min(len(each.rounds) for each in result.strategies.values()) >= ROUNDS_MIN
             else f"; no *, for the best, with fewer than {ROUNDS_MIN} rounds: they don't show the noise."
         )
     return text
@@ -217,7 +230,7 @@ def side_by_side(widths: Sequence[int], room: int) -> Iterator[list[int]]:
 
 
 def _others(result: RunResult) -> str:
-    found = [one.others_percent for each in result.strategies for one in each.rounds]
+    found = [one.others_percent for part in result.parts for each in part.strategies for one in each.rounds]
     known = [percent for percent in found if percent is not None]
     return f"; others took {statistics.median(known):.0f} % of the machine" if known else ""
 

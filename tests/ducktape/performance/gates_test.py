@@ -33,9 +33,8 @@ class GatesTest(SystemTest):
         ]
         broker = EmbeddedBroker(self.test_context, 1)
         broker.start()
-        options = replace(
-            self.options, strategies=("sync", "async"), workload="saturate", rounds=3, duration_s=1.0
-        )
+        options = replace(self.options, strategies=("sync", "async"), workload="saturate", records=("plain",))
+        options = replace(options, rounds=3, duration_s=1.0)
         result = play_comparison(options, gates, broker, self.rounds_on(broker), say)
         found = [each.verdict for each in result.verdicts()]
         assert found == [Verdict.NOT_MET, Verdict.MET, Verdict.NOT_JUDGED], result.verdicts()

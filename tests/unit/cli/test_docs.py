@@ -10,7 +10,7 @@ import pytest
 from systest.cli.docs import CHART, KNOWN, ends
 from systest.cli.main import main
 from systest.origin import Origin
-from tests.unit.reports.test_reports import ALL_SIX
+from tests.unit.reports.test_reports import ALL_SIX, SIX, parts_of
 from tests.unit.scaling.conftest import Make as MakeScaling
 from tests.unit.scaling.conftest import result as scaling_result
 from tests.unit.speed.conftest import BOTH
@@ -96,11 +96,11 @@ def test_docs__a_result_that_nobody_can_make_again__is_refused(
 def test_docs__a_run_that_is_not_verified__is_refused(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = ALL_SIX.strategies[0]
+    first = SIX[0]
     failed = dataclasses.replace(
         first, rounds=tuple(dataclasses.replace(each, verdict="fail") for each in first.rounds)
     )
-    run = dataclasses.replace(ALL_SIX, strategies=(failed, *ALL_SIX.strategies[1:]))
+    run = dataclasses.replace(ALL_SIX, parts=parts_of(failed, *SIX[1:]))
     (results / "run" / NAMES[0]).write_text(run.to_json(), "utf-8")
     assert main(command(results, NAMES[0])) == 2
     assert "some check did not hold" in capsys.readouterr().err

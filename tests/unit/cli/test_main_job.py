@@ -59,7 +59,7 @@ def test_main_job__every_check_held__exit_status_0(done: subprocess.CompletedPro
 
 
 def test_main_job__shows_progress_and_then_the_table(done: subprocess.CompletedProcess[str]) -> None:
-    assert "[2/2]" in done.stderr
+    assert "[4/4]" in done.stderr
     assert done.stdout.startswith("broker: embedded broker")
     assert "send rate, records/s" in done.stdout
     assert "all found in the log, no anomaly" in done.stdout
@@ -79,9 +79,10 @@ def test_main_job__names_files_that_hold_the_result(
     assert f"{report.stem}.{{json,md,xml}}" in done.stdout
     result = RunResult.from_json(report.read_text("utf-8"))
     assert result.is_verified
-    assert [each.name for each in result.strategies] == ["async", "sync"]
+    assert [part.records for part in result.parts] == ["plain", "service"]
+    assert all([each.name for each in part.strategies] == ["async", "sync"] for part in result.parts)
     assert result.origin.command.endswith(f"--seed 7 --results-root {shlex.quote(str(results))}")
-    others = [one.others_percent for each in result.strategies for one in each.rounds]
+    others = [one.others_percent for part in result.parts for each in part.strategies for one in each.rounds]
     assert all(percent is not None and 0 <= percent <= 100 for percent in others)
     assert report.with_suffix(".md").read_text("utf-8").startswith("# Comparison of producers")
 

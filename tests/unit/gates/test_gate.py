@@ -65,11 +65,17 @@ def test_file__ratio_and_figure_and_workload__are_gates(tmp_path: Path) -> None:
         ("strategy: async", "strategy: java\n  transport: pure", "java has no transport to choose"),
         ("times: sync", "times: async", "async is compared with itself"),
         ("times: sync", "workload: sprint", "unknown workload 'sprint'; choose saturate"),
+        ("times: sync", "records: servce", "unknown shape of records 'servce', did you mean 'service'?"),
+        (
+            "times: sync",
+            "times: confluent-aio\n  records: service",
+            "confluent-aio can't run saturate with service records: its produce() sends no headers",
+        ),
         ("times: sync", "{times: sync, workload: 'tasks:9'}", "is not YAML"),
         (
             "  times: sync",
             "  times: sync\n  workload: tasks:9",
-            "sync can't run tasks:9: it has no event loop",
+            "sync can't run tasks:9 with plain records: it has no event loop",
         ),
         ("  reason: it must be\n", "", "it has no reason"),
         ("it must be", "''", "reason is ''; write some text"),

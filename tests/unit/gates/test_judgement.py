@@ -7,7 +7,7 @@ that others used, too. Its `async` ran on the pure transport.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from systest.gates import Gate, GateVerdict, load_gates
 from systest.metrics import METRICS, RoundFigures
 from systest.metrics.verdict import Bound, Verdict
 from systest.options import RunOptions
-from systest.reports import RoundResult, RunResult, gate_failures
+from systest.reports import RoundResult, RunResult, StrategyResult, gate_failures
 
 ROOT = Path(__file__).parents[3]
 MEASURED = RunResult.from_json((Path(__file__).parent / "measured.json").read_text("utf-8"))
@@ -30,15 +30,21 @@ AT_LEAST_10 = Gate(
 Change = Callable[[RoundResult], RoundResult]
 
 
+def with_strategies(run: RunResult, strategies: Iterable[StrategyResult]) -> RunResult:
+    """The run with others in its only part, that of plain records."""
+    [part] = run.parts
+    return dataclasses.replace(run, parts=(dataclasses.replace(part, strategies=tuple(strategies)),))
+
+
 def planted(name: str, change: Change, run: RunResult = MEASURED) -> RunResult:
     """The run with every round of one strategy changed."""
     changed = [
         dataclasses.replace(each, rounds=tuple(change(one) for one in each.rounds))
         if each.name == name
         else each
-        for each in run.strategies
+        for each in run.parts[0].strategies
     ]
-    return dataclasses.replace(run, strategies=tuple(changed))
+    return with_strategies(run, changed)
 
 
 def figures(change: Callable[[RoundFigures], RoundFigures]) -> Change:
@@ -56,8 +62,8 @@ def at_rate_times(by: float) -> Change:
 
 
 def first_rounds(count: int, run: RunResult = MEASURED) -> RunResult:
-    cut = [dataclasses.replace(each, rounds=each.rounds[:count]) for each in run.strategies]
-    return dataclasses.replace(run, strategies=tuple(cut))
+    cut = [dataclasses.replace(each, rounds=each.rounds[:count]) for each in run.parts[0].strategies]
+    return with_strategies(run, cut)
 
 
 def verdict(run: RunResult, gate: str | Gate) -> GateVerdict:
@@ -110,7 +116,7 @@ def test_gate__of_another_workload_or_of_who_did_not_run__is_not_judged_and_fail
     other = verdict(MEASURED, "async-pure-p99")
     assert (other.verdict, other.is_failure) == (Verdict.NOT_JUDGED, False)
     assert other.why == "the gate is for open:1000, and this run was saturate"
-    few = dataclasses.replace(MEASURED, strategies=MEASURED.strategies[:2])
+    few = with_strategies(MEASURED, MEASURED.parts[0].strategies[:2])
     absent = verdict(few, "async-pure-throughput-over-aiokafka")
     assert (absent.verdict, absent.is_failure, absent.why) == (
         Verdict.NOT_JUDGED,
@@ -119,13 +125,25 @@ def test_gate__of_another_workload_or_of_who_did_not_run__is_not_judged_and_fail
     )
 
 
+def test_gate__of_other_records__is_judged_by_those_alone_and_not_where_nobody_sent_them() -> None:
+    gate = dataclasses.replace(AT_LEAST_10, records="service")
+    other = verdict(MEASURED, gate)
+    assert (other.verdict, other.is_failure) == (Verdict.NOT_JUDGED, False)
+    assert other.why == "the gate is for service records, and this run had plain"
+    [plain] = MEASURED.parts
+    [fast] = planted("async", at_rate_times(100)).parts
+    both = dataclasses.replace(MEASURED, parts=(plain, dataclasses.replace(fast, records="service")))
+    assert verdict(both, gate).verdict is Verdict.MET
+    assert verdict(both, AT_LEAST_10).verdict is Verdict.NOT_MET
+
+
 def on(transport: str | None, name: str, run: RunResult = MEASURED) -> RunResult:
     """The run with `async` under a name, and with what its producer said of its transport."""
     changed = [
         dataclasses.replace(each, name=name, transport=transport) if each.name == "async" else each
-        for each in run.strategies
+        for each in run.parts[0].strategies
     ]
-    return dataclasses.replace(run, strategies=tuple(changed))
+    return with_strategies(run, changed)
 
 
 def test_gate__of_the_compiled_transport__is_judged_where_that_ran_and_by_nothing_else() -> None:
@@ -223,7 +241,7 @@ def test_gate__over_a_strategy_that_sent_nothing__fails_with_the_reason() -> Non
 
 def test_gate__of_a_strategy_that_sent_nothing_in_one_of_few_rounds__is_judged_all_the_same() -> None:
     def once(one: RoundResult) -> RoundResult:
-        return at_rate_times(0)(one) if one is MEASURED.strategies[1].rounds[0] else one
+        return at_rate_times(0)(one) if one is MEASURED.parts[0].strategies[1].rounds[0] else one
 
     run = first_rounds(3, planted("async", once))
     assert verdict(run, "async-pure-throughput").verdict is Verdict.UNDECIDED
@@ -245,11 +263,10 @@ def test_ratio__of_rounds_on_a_machine_that_others_slow_down__is_the_same(machin
 
     changed = [
         dataclasses.replace(each, rounds=tuple(weathered(one, n) for n, one in enumerate(each.rounds)))
-        for each in MEASURED.strategies
+        for each in MEASURED.parts[0].strategies
     ]
     calm, stormy = (
-        verdict(run, "async-pure-throughput")
-        for run in (MEASURED, dataclasses.replace(MEASURED, strategies=tuple(changed)))
+        verdict(run, "async-pure-throughput") for run in (MEASURED, with_strategies(MEASURED, changed))
     )
     assert calm.verdict is stormy.verdict
     assert calm.value == pytest.approx(stormy.value)

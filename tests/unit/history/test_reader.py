@@ -196,6 +196,56 @@ def test_read__intact_value_of_another_length_than_the_streams__is_damaged(order
     assert contents(topic.read(topic.stream(value_bytes=40))) == [DAMAGED]
 
 
+def text_stream(topic: Orders, **changes: Any) -> RecordStream:
+    """Of a service's records, as short as they can be for every byte to be changed."""
+    return topic.stream(**{"text": True, "value_bytes": 120, "keys": 50, "headers": True, **changes})
+
+
+def test_read__text_as_sent__is_intact_with_its_identity(orders: Any) -> None:
+    topic = orders(4)
+    stream = text_stream(topic, partitions=4, placement=Placement.PARTITION)
+    for sequence, value in zip(range(3_000), stream.sent_values(), strict=False):
+        topic.send(stream, sequence, value=value)
+    history = topic.read(stream)
+    assert history.rows == 3_000
+    assert (history.content == INTACT).all()
+    assert sorted(history.sequence.tolist()) == list(range(3_000))
+    assert (history.sequence % 4 == history.partition).all()
+
+
+def test_read__text_with_one_character_changed__is_damaged_wherever_it_is(orders: Any) -> None:
+    topic = orders()
+    stream = text_stream(topic)
+    value = stream.value_maker()(7)
+    for bit in (0x01, 0x10):
+        for at in range(len(value)):
+            topic.send(stream, 7, value=value[:at] + bytes([value[at] ^ bit]) + value[at + 1 :])
+    assert contents(topic.read(stream)) == [DAMAGED] * 2 * len(value)
+
+
+def test_read__text_cut_short_or_longer__is_damaged_and_foreign_once_it_can_hold_no_identity(
+    orders: Any,
+) -> None:
+    topic = orders()
+    stream = text_stream(topic)
+    value = stream.value_maker()(5)
+    for other in (value, value + b"}", value[:-1], value[:115], value[:114], b"{", None):
+        topic.send(stream, 5, value=other)
+    topic.send(text_stream(topic, value_bytes=130), 5)
+    history = topic.read(stream)
+    assert contents(history) == [INTACT, DAMAGED, DAMAGED, DAMAGED, FOREIGN, FOREIGN, FOREIGN, DAMAGED]
+    assert history.sequence.tolist() == [5, 5, 5, 5, -1, -1, -1, 5]
+
+
+def test_read__headers_of_two_records_that_changed_places__are_damaged(orders: Any) -> None:
+    topic = orders()
+    stream = text_stream(topic)
+    for sequence, others in ((0, 0), (1, 2), (2, 1), (3, 3)):
+        topic.send(stream, sequence, headers=stream.headers_of(others))
+    topic.send(stream, 4, headers=[*reversed(stream.headers_of(4) or [])])
+    assert contents(topic.read(stream)) == [INTACT, DAMAGED, DAMAGED, INTACT, DAMAGED]
+
+
 def test_read__record_of_another_run__is_foreign(orders: Any) -> None:
     topic = orders()
     topic.send(RecordStream(run=8, producer=0, topic=TOPIC, partitions=1, value_bytes=40), 3)
@@ -241,7 +291,8 @@ def test_read__key_where_the_stream_has_none__is_damaged(orders: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [None, [("sequence", b"2")], [("other", b"1")], [("sequence", b"1"), ("sequence", b"1")]]
+    "headers",
+    [None, [("trace", b"2"), ("source", b"systest")], [("source", b"systest")], [("other", b"1")] * 2],
 )
 def test_read__headers_are_not_the_streams__is_damaged(orders: Any, headers: Any) -> None:
     topic = orders()
@@ -254,7 +305,7 @@ def test_read__headers_are_not_the_streams__is_damaged(orders: Any, headers: Any
 def test_read__headers_where_the_stream_has_none__is_damaged(orders: Any) -> None:
     topic = orders()
     stream = topic.stream()
-    topic.send(stream, 0, headers=[("sequence", b"0")])
+    topic.send(stream, 0, headers=[("source", b"systest")])
     assert contents(topic.read(stream)) == [DAMAGED]
 
 

@@ -15,6 +15,7 @@ from systest.metrics import METRICS
 from systest.metrics.verdict import Bound
 from systest.origin import Origin
 from systest.reports import (
+    Part,
     RoundResult,
     RunResult,
     StrategyResult,
@@ -35,6 +36,11 @@ def strategy(name: str, latency_ms: float, verdict: str = "pass") -> StrategyRes
     return StrategyResult(name, f"{name} 1.0", "one call a record", tuple(rounds))
 
 
+def parts_of(*strategies: StrategyResult) -> tuple[Part, ...]:
+    """A run of plain records alone."""
+    return (Part("plain", "values of 100 bytes", strategies, {}),)
+
+
 RESULT = RunResult(
     started="2026-11-24T00:00:00+00:00",
     took_s=60.0,
@@ -43,12 +49,12 @@ RESULT = RunResult(
     machine="2 cores",
     notes=("Kafka can't be had.",),
     workload=Workload("saturate", 10_000),
-    topic="values of 100 bytes, 6 partitions, 1 replica",
+    topic="6 partitions, 1 replica",
     client={"acks": "all", "enable.idempotence": True},
     seed=7,
     yardstick="sync",
     gates=(),
-    strategies=(strategy("sync", 1.0), strategy("async", 2.0)),
+    parts=parts_of(strategy("sync", 1.0), strategy("async", 2.0)),
 )
 P50 = "latency.p50_ms"
 JUDGED = dataclasses.replace(
@@ -63,12 +69,12 @@ JUDGED = dataclasses.replace(
         Gate("at-ease-too", "sync", P50, Bound(2), None, "open:100", "another workload"),
     ),
 )
-FAILED = dataclasses.replace(RESULT, strategies=(strategy("sync", 1.0), strategy("async", 2.0, "fail")))
+FAILED = dataclasses.replace(RESULT, parts=parts_of(strategy("sync", 1.0), strategy("async", 2.0, "fail")))
 
 
 def test_report__producer_with_a_transport__names_the_one_that_ran() -> None:
     ran = dataclasses.replace(strategy("async", 2.0), transport="compiled")
-    told = dataclasses.replace(RESULT, strategies=(strategy("sync", 1.0), ran))
+    told = dataclasses.replace(RESULT, parts=parts_of(strategy("sync", 1.0), ran))
     for text in (terminal(told, 1_000), markdown(told)):
         assert "transport: async compiled\n" in text
     assert "async 1.0, compiled transport; one call a record" in markdown(told)
@@ -90,7 +96,7 @@ def test_json__holds_the_table_for_other_programs() -> None:
     assert (p50["best"], p50["strategies"]["async"]["ratio"]) == (["sync"], 2.0)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 99, "run": {}}', '{"version": 3, "run": {}}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 99, "run": {}}', '{"version": 4, "run": {}}'])
 def test_json__that_is_no_result__is_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(ValueError, match="result"):
         RunResult.from_json(text)
@@ -115,13 +121,32 @@ def at_speed(name: str, records_per_s: float, p50_ms: float, peak_mib: float) ->
 
 ALL_SIX = dataclasses.replace(
     JUDGED,
-    strategies=(
+    parts=parts_of(
         at_speed("sync", 584_676.4, 1.51, 69.4),
         at_speed("async", 930_797.2, 4.3, 72.1),
         at_speed("async-pure", 477_668.9, 3.48, 71.8),
         at_speed("confluent-aio", 226_481.1, 8.01, 72.2),
         at_speed("aiokafka", 160_000.0, 39.1, 74.4),
         at_speed("java", 2_347_110.5, 2.04, 507.0),
+    ),
+)
+
+
+SIX = ALL_SIX.parts[0].strategies
+BOTH = dataclasses.replace(
+    ALL_SIX,
+    parts=(
+        *ALL_SIX.parts,
+        Part(
+            "service",
+            "JSON text of 200 bytes, str keys",
+            tuple(each for each in SIX if each.name != "confluent-aio"),
+            {"confluent-aio": "it can't"},
+        ),
+    ),
+    gates=(
+        *JUDGED.gates,
+        dataclasses.replace(JUDGED.gates[0], name="slower-service", records="service"),
     ),
 )
 
@@ -138,15 +163,18 @@ def test_terminal__tells_the_broker_and_then_the_verdict_before_any_figure() -> 
         "verified: 300 records acknowledged, all found in the log, no anomaly",
         "gates: 3 FAILED, 1 met, 3 not judged",
     ]
-    assert "async: NOT VERIFIED in 3 of 3 rounds (position 1, 2, 3)" in terminal(FAILED, 160).splitlines()[2]
+    assert (
+        "async, plain records: NOT VERIFIED in 3 of 3 rounds (position 1, 2, 3)"
+        in terminal(FAILED, 160).splitlines()[2]
+    )
 
 
 def test_terminal__six_strategies_in_100_columns__are_one_table_with_figures_and_ratios() -> None:
     text = terminal(ALL_SIX, 100)
     assert max(map(len, text.splitlines())) <= 100
     head, *lines = table_of(text)
-    assert head.split() == [each.name for each in ALL_SIX.strategies]
-    assert len(lines) == len({metric.group for metric in METRICS}) + len(ALL_SIX.rows())
+    assert head.split() == [each.name for each in SIX]
+    assert len(lines) == 1 + len({metric.group for metric in METRICS}) + len(ALL_SIX.rows(ALL_SIX.parts[0]))
     [rate] = [line for line in lines if line.startswith(" send rate, records/s")]
     assert rate.split()[3:] == [
         *("585k", "931k", "1.59x", "478k", "0.82x", "226k", "0.39x", "160k", "0.27x", "2.35M", "4.01x*")
@@ -164,9 +192,9 @@ def test_terminal__six_strategies_in_80_columns__are_one_table_with_ratios_alone
 def test_terminal__any_width__is_kept_and_shows_every_figure_of_each_strategy(width: int) -> None:
     text = terminal(ALL_SIX, width)
     assert max(map(len, text.splitlines())) <= width
-    for row in ALL_SIX.rows():
+    for row in ALL_SIX.rows(ALL_SIX.parts[0]):
         assert f"\n {row.metric.label}" in text
-    assert {each.name for each in ALL_SIX.strategies} <= set(text.split())
+    assert {each.name for each in SIX} <= set(text.split())
 
 
 def test_mark__stands_at_the_best_and_at_none_where_all_are_level() -> None:
@@ -178,26 +206,64 @@ def test_mark__stands_at_the_best_and_at_none_where_all_are_level() -> None:
 
 
 def test_mark__stands_right_behind_the_figure_or_its_ratio() -> None:
-    java = dataclasses.replace(ALL_SIX.strategies[-1].rounds[0].figures.code_path, produce_us=0.31)
+    java = dataclasses.replace(SIX[-1].rounds[0].figures.code_path, produce_us=0.31)
     faster = dataclasses.replace(
-        ALL_SIX.strategies[-1],
+        SIX[-1],
         rounds=tuple(
             dataclasses.replace(each, figures=dataclasses.replace(each.figures, code_path=java))
-            for each in ALL_SIX.strategies[-1].rounds
+            for each in SIX[-1].rounds
         ),
     )
-    text = terminal(dataclasses.replace(ALL_SIX, strategies=(*ALL_SIX.strategies[:-1], faster)), 100)
+    text = terminal(dataclasses.replace(ALL_SIX, parts=parts_of(*SIX[:-1], faster)), 100)
     assert re.search(r"^ send rate, records/s .* 2\.35M 4\.01x\*$", text, re.MULTILINE)
     assert re.search(r"^ produce\(\), us/record .* 0\.31\*$", text, re.MULTILINE)
 
 
 def test_mark__several_rounds_overlap_with_the_best__stands_at_each_of_them() -> None:
-    level = dataclasses.replace(
-        ALL_SIX, strategies=(*ALL_SIX.strategies[:2], at_speed("java", 930_797.2, 2.04, 507.0))
-    )
+    level = dataclasses.replace(ALL_SIX, parts=parts_of(*SIX[:2], at_speed("java", 930_797.2, 2.04, 507.0)))
     for text, mark in ((terminal(level, 100), "x*"), (markdown(level), "x\\*")):
         [rate] = [line for line in text.splitlines() if "send rate, records/s" in line]
         assert rate.count(mark) == 2
+
+
+def test_terminal__two_shapes_of_records__the_first_with_all_figures_and_the_other_with_few() -> None:
+    head, *lines = table_of(terminal(BOTH, 100))
+    assert max(map(len, lines)) <= 100
+    first, second = (
+        lines.index(title)
+        for title in ("plain: values of 100 bytes", "service: JSON text of 200 bytes, str keys")
+    )
+    assert (first, len(lines) - second) == (0, 6)
+    assert lines[second - 1 :: -1][:1] == [table_of(terminal(ALL_SIX, 100))[-1]]
+    rate = lines[second + 1].split()
+    assert rate[:3] == ["send", "rate,", "records/s"]
+    assert rate[7:10] == ["0.82x", "-", "160k"]
+    assert len(head.split()) == 6
+
+
+def test_brief__two_shapes_of_records__has_the_same_figures_of_each() -> None:
+    _, *lines = table_of(brief(BOTH, 100))
+    assert len(lines) == 12
+    assert [line.split(",")[0] for line in lines[1:6]] == [line.split(",")[0] for line in lines[7:]]
+
+
+def test_report__of_two_shapes__tells_who_sends_none_and_names_the_records_of_a_gate() -> None:
+    text = markdown(BOTH)
+    assert "## Records: service: JSON text of 200 bytes, str keys" in text
+    assert "- confluent-aio sends no service records: it can't" in text
+    assert "| slower-service | met | async, p50, ms, service records | " in text
+    assert RunResult.from_json(BOTH.to_json()) == BOTH
+    table = json.loads(BOTH.to_json())["table"]
+    assert {row["records"] for row in table} == {"plain", "service"}
+    case = next(each for each in ElementTree.fromstring(junit(BOTH)) if each.get("name") == "slower-service")
+    assert "service records" in "".join(case.itertext())
+
+
+def test_report__of_a_failure__tells_with_which_records() -> None:
+    lossy = dataclasses.replace(BOTH.parts[1], strategies=(strategy("sync", 1.0, "fail"),))
+    text = terminal(dataclasses.replace(BOTH, parts=(BOTH.parts[0], lossy)), 160)
+    assert "sync, service records: NOT VERIFIED in 3 of 3 rounds (position 1, 2, 3)" in text
+    assert "  service records, position 1: lost-write (1): record 7" in text
 
 
 def test_brief__is_the_verdict_few_figures_and_where_they_come_from() -> None:
@@ -213,11 +279,13 @@ def test_brief__is_the_verdict_few_figures_and_where_they_come_from() -> None:
 def test_report__of_a_machine_that_others_used__says_how_much_they_took() -> None:
     busy = dataclasses.replace(
         RESULT,
-        strategies=tuple(
-            dataclasses.replace(
-                each, rounds=tuple(dataclasses.replace(one, others_percent=41.6) for one in each.rounds)
+        parts=parts_of(
+            *(
+                dataclasses.replace(
+                    each, rounds=tuple(dataclasses.replace(one, others_percent=41.6) for one in each.rounds)
+                )
+                for each in RESULT.parts[0].strategies
             )
-            for each in RESULT.strategies
         ),
     )
     for report in (terminal(busy, 160), markdown(busy), brief(busy, 160)):
@@ -297,7 +365,7 @@ def test_terminal__gate_that_the_noise_leaves_open__has_its_figures() -> None:
     )
     mixed = dataclasses.replace(slow, rounds=(slow.rounds[0], fast.rounds[0], fast.rounds[0]))
     gate = Gate("fast", "async", "throughput.records_per_s", Bound(1, True), "sync", "saturate", "it is")
-    text = terminal(dataclasses.replace(RESULT, strategies=(sync, mixed), gates=(gate,)), 160)
+    text = terminal(dataclasses.replace(RESULT, parts=parts_of(sync, mixed), gates=(gate,)), 160)
     assert "gates: 1 undecided" in text
     assert "undecided: fast (async, send rate, records/s): 2x [" in text
 

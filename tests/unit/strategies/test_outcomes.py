@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from array import array
 from pathlib import Path
 from typing import Any
@@ -157,3 +158,20 @@ async def test_window__of_one__wait_takes_its_failure_for_its_outcome() -> None:
 @pytest.mark.parametrize(("in_flight_max", "look_s"), [(1, 0.001), (1_000, 0.001), (10_000, 0.01)])
 def test_looks_at_all__the_wider_the_window__the_rarer(in_flight_max: int, look_s: float) -> None:
     assert look_at_all_s(in_flight_max) == pytest.approx(look_s)
+
+
+def test_recorder__callbacks_beside_outcomes__count_where_they_did_not_run_once(tmp_path: Path) -> None:
+    recorder = Recorder(capacity=8, identify=False)
+    callbacks = [*itertools.islice(recorder.callbacks(2), 8)]
+    assert [callback is not None for callback in callbacks] == [True, False] * 4
+    for sequence in range(7):
+        recorder.acked_at(sequence, _Place())
+    recorder.refused(7, Outcome.FAILED)
+    for sequence, runs in ((0, 1), (2, 2), (4, 0), (6, 1)):
+        callback = callbacks[sequence]
+        assert callback is not None
+        for _ in range(runs):
+            callback(None, _Place())
+    recorder.write(tmp_path, 8, array("q"))
+    history = load_send(tmp_path, RecordStream(run=1, producer=0, topic="t", partitions=1))
+    assert history.reports.tolist() == [1, 1, 2, 1, 0, 1, 1, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,21 @@ from systest.checks.verdict import CHECKS
 from systest.history.load import load_log, load_send
 from systest.strategies.mutants import MUTABLE, MUTANTS
 from systest.worker.spec import ProduceSpec
+from systest.workloads.shapes import SERVICE, SHAPES
 from systest.workloads.stream import Placement
 
 SpecOf = Callable[..., ProduceSpec]
 RECORDS = 1_000
 FEW = 98
 """Sent before any report can come: a library is asked for them once in 100 records, or at the loop's next turn."""
-PLACEMENTS = {
-    Placement.PARTITION: {"placement": Placement.PARTITION, "headers": True},
-    Placement.KEY: {"placement": Placement.KEY, "keys": 50},
+STREAMS: dict[str, dict[str, Any]] = {
+    "by partition": {"placement": Placement.PARTITION, "headers": True},
+    "by key": {"placement": Placement.KEY, "keys": 50},
+    "a service's": {
+        **asdict(SHAPES[SERVICE]),
+        "placement": Placement.KEY,
+        "keys": 50,
+    },
 }
 
 
@@ -31,19 +38,19 @@ def test_mutants__are_named_after_the_anomalies() -> None:
 
 @pytest.mark.parametrize("mutant", [None, *MUTANTS])
 @pytest.mark.parametrize("strategy", MUTABLE)
-@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("stream", STREAMS)
 def test_mutant__on_a_real_broker__has_its_own_defect_alone(
     workers: Any,
     spec_of: SpecOf,
     read_spec_of: Callable[[ProduceSpec], Any],
     mutant: str | None,
     strategy: str,
-    placement: Placement,
+    stream: str,
 ) -> None:
     spec = spec_of(
         strategy,
         mutant=mutant,
-        stream=PLACEMENTS[placement],
+        stream=STREAMS[stream],
         client={"partitioner": "murmur2_random"},
         work={"warmup_s": 0.0, "duration_s": 5.0, "records_max": RECORDS},
     )
@@ -62,7 +69,7 @@ def test_lost_write__all_sent_before_the_first_report__is_there_all_the_same(
         strategy,
         f"window:{FEW}",
         mutant="lost-write",
-        stream=PLACEMENTS[Placement.PARTITION],
+        stream=STREAMS["by partition"],
         work={"warmup_s": 0.0, "duration_s": 5.0, "records_max": FEW},
     )
     assert anomalies_of(spec, workers, read_spec_of) == ["lost-write"]

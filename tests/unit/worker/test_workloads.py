@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from systest.embedded.mock_cluster import MockCluster
 from systest.history.columns import Outcome
 from systest.history.load import SendHistory, load_log, load_send
 from systest.metrics import RoundFigures, round_figures
-from systest.strategies import OURS
+from systest.strategies import OURS, refusal
 from systest.worker.protocol import Measure, Ready
 from systest.worker.spec import ProduceSpec
+from systest.workloads.shapes import SERVICE, SHAPES
 from systest.workloads.stream import Placement
+from systest.workloads.workload import workload_named
 
 STRATEGIES = ["sync", *OURS, "confluent-aio", "aiokafka"]
 WITH_LOOP = [*OURS, "confluent-aio", "aiokafka"]
@@ -50,6 +53,29 @@ def history_of(spec: ProduceSpec) -> SendHistory:
 
 def figures_of(history: SendHistory, ended: Any) -> RoundFigures:
     return round_figures(history, history.outcome == Outcome.ACKED, ended.summary, None)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "workload", "shape"),
+    [
+        (strategy, workload, shape)
+        for strategy in STRATEGIES
+        for workload in ("saturate", "one-at-a-time", "open:5000", "tasks:200", "bulk:500")
+        for shape in (SERVICE, "all")
+        if refusal(strategy, workload_named(workload), SHAPES[shape]) is None
+    ],
+)
+def test_shape__of_a_service__every_record_is_as_it_was_sent_and_called_back_once(
+    workers: Any, spec_of: SpecOf, judged: Judged, strategy: str, workload: str, shape: str
+) -> None:
+    spec = spec_of(strategy, workload, stream=asdict(SHAPES[shape]), work={"records_max": 50_000})
+    ended = workers.run(spec)
+    assert ended.status == 0, ended.stderr
+    judgement = judged(spec)
+    assert judgement.verdict is Verdict.PASS, judgement
+    if strategy != "aiokafka" and not workload.startswith("bulk"):
+        history = history_of(spec)
+        assert np.array_equal(history.reported, np.arange(history.rows))
 
 
 # Open loop
