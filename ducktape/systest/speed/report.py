@@ -10,6 +10,7 @@ from systest.reports.words import measured, number, settings, side_by_side, tabl
 from systest.speed.result import Line, SpeedResult
 from systest.speed.rows import Row
 from systest.strategies import CONTROL, PEERS, YARDSTICK
+from systest.workloads.shapes import PLAIN, SHAPES, words_of
 
 _GAP = 2
 _INDENT = 2
@@ -18,6 +19,7 @@ _TITLES = {
     "one-at-a-time": "one record at a time, linger 0",
     "open": "open loop, latency from when each record was due",
     "tasks": f"tasks that each await their record; {CONTROL}: asyncio with no Kafka",
+    "shapes": "records of other shapes at saturation, both sides with the same arguments",
     "topics": "many topics of one partition, 10,000 in flight",
 }
 
@@ -48,7 +50,8 @@ def markdown(result: SpeedResult) -> str:
 def _headline(result: SpeedResult) -> list[str]:
     return [
         f"broker: {result.broker}",
-        f"client: {settings(result.client)}; linger.ms=0 for one record at a time; values of 30 bytes, 6 partitions",
+        f"client: {settings(result.client)}; linger.ms=0 for one record at a time; values of "
+        "30 bytes and 6 partitions where nothing else is said",
         f"rounds: {result.rounds} of {number(result.duration_s)} s each ({result.peer_rounds} for the peers), a fresh "
         f"process each; interleaved, order from seed {result.seed}; took {result.took_s / 60:.0f} min",
         *measured(result),
@@ -151,6 +154,10 @@ def _block(result: SpeedResult, labels: _Part, parts: Sequence[_Part]) -> list[s
     return lines
 
 
+def _shapes() -> str:
+    return f"shapes: {'; '.join(f'{name}: {words_of(shape)}' for name, shape in SHAPES.items() if name != PLAIN)}"
+
+
 def _footnotes(result: SpeedResult) -> list[str]:
     acked = sum(each.acked for each in result.played)
     bad = result.unverified
@@ -158,6 +165,7 @@ def _footnotes(result: SpeedResult) -> list[str]:
         f"Figures are medians over the rounds; base is {YARDSTICK}'s, with tasks {CONTROL}'s; ratios are to the base "
         "in the same round, their interval is of their median. A goal is met if it holds all through the interval, not "
         "met if nowhere in it. The peers' columns are their ratios, or their figure where there is no ratio.",
+        *([_shapes()] if "shapes" in result.groups else []),
         *(f"{name}: {text}" for name, text in result.producers.items()),
         f"{acked:,} records acknowledged"
         + (", all found in the log, no anomaly" if not bad else f"; {len(bad)} plays do not count:"),

@@ -1,8 +1,8 @@
 """The speed table of the producer's contract as data: what is measured, against whom, and how good it must be.
 
 One row is one line of the table. Its figure is one of `RoundFigures`, of the strategy under test at one case (a
-workload on some topics), divided by another strategy's in the same round, or taken as it is. A row of several cases
-asks how flat the figure is over them: the greatest divided by the least.
+workload on some topics, of records of some shape), divided by another strategy's in the same round, or taken as it is.
+A row of several cases asks how flat the figure is over them: the greatest divided by the least.
 
 What a record costs is CPU time, because elapsed time on a shared machine is whatever the others leave, and with ten
 records in flight it is a wait and no cost. With tasks it is that of the event loop's thread, which is all that asyncio
@@ -18,6 +18,7 @@ from systest import strategies
 from systest.metrics.verdict import Bound
 from systest.speed.cases import Case
 from systest.strategies import CONTROL, PEERS, YARDSTICK
+from systest.workloads.shapes import PLAIN, SERVICE, SHAPES
 
 TOPICS = "topics"
 MACHINE = "open:200"
@@ -52,6 +53,7 @@ class Row:
 _RATES = (100, 1_000, 10_000, 50_000)
 _TASKS = (10, 1_000, 10_000, 100_000)
 _TOPICS = (1, 100, 1_000)
+_SHAPES = tuple(name for name in SHAPES if name != PLAIN)  # plain ones are in all other parts
 
 CASES: Mapping[str, Case] = {
     "saturate": Case("saturate"),
@@ -63,6 +65,13 @@ CASES: Mapping[str, Case] = {
     # So many take a second to make, and with most peers a round would not end in its time.
     f"tasks:{_TASKS[-1]}": Case(f"tasks:{_TASKS[-1]}", warmup_s=1.5, peers=False),
     # One partition each, so that nothing but the topics differs.
+    # The peers' figures with a service's records are the main job's.
+    **{
+        f"{workload} {name}": Case(workload, shape=SHAPES[name], peers=False)
+        for workload in ("saturate", "bulk:1000")
+        for name in _SHAPES
+    },
+    f"tasks:1000 {SERVICE}": Case("tasks:1000", shape=SHAPES[SERVICE], peers=False),
     **{f"topics:{n}": Case("saturate", n, partitions=1, peers=n < _TOPICS[-1]) for n in _TOPICS},
 }
 
@@ -78,6 +87,16 @@ def _least(compiled: float, pure: float) -> Mapping[str, Bound]:
 _SATURATED, _ONE = (YARDSTICK, "saturate"), (YARDSTICK, "one-at-a-time")
 _RATE, _CLIENT, _CALLER = "throughput.records_per_s", "cpu.client_us", "cpu.caller_us"
 _P50, _P99 = "latency.p50_ms", "latency.p99_ms"
+
+
+_SHAPE_ROWS: tuple[tuple[str, str, str, bool, Mapping[str, Bound]], ...] = (
+    ("a future each, records/s", "saturate", _RATE, True, _least(1.5, 0.7)),
+    ("produce_batch, records/s", "bulk:1000", _RATE, True, _least(2.2, 1.1)),
+    ("client CPU, us/record", "saturate", _CLIENT, True, _most(0.65, 1.3)),
+    ("event-loop lag p99, ms", "saturate", "loop_lag.p99_ms", False, _most(10, 10)),
+)
+"""What is asked of every shape: a label, the workload, the figure, whether it is divided by the yardstick's with the
+same arguments, and the goals."""
 
 ROWS: tuple[Row, ...] = (
     Row("saturation", "a future per record, records/s", _RATE, ("saturate",), _SATURATED, _least(1.5, 0.9)),
@@ -125,6 +144,22 @@ ROWS: tuple[Row, ...] = (
         tuple(f"tasks:{n}" for n in _TASKS),
         None,
         _most(1.5, 1.5),
+    ),
+    *(
+        Row(
+            "shapes",
+            f"{name}: {label}",
+            metric,
+            (f"{workload} {name}",),
+            (YARDSTICK, f"saturate {name}") if is_ratio else None,
+            goals,
+        )
+        for label, workload, metric, is_ratio, goals in _SHAPE_ROWS
+        for name in _SHAPES
+    ),
+    Row(
+        *("shapes", f"{SERVICE}: 1,000 tasks, CPU, us/record", _CALLER, (f"tasks:1000 {SERVICE}",)),
+        *((CONTROL, f"tasks:1000 {SERVICE}"), _most(1.5, 2.2)),
     ),
     *(
         Row(

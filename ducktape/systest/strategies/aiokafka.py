@@ -89,7 +89,7 @@ class AiokafkaStrategy(AsyncioStrategy):
         return send
 
     async def _send_and_call_back(
-        self, topic: str, value: Any, *, on_delivery: Callable[..., None] | None, **fields: Any
+        self, topic: str, value: Any, *, on_delivery: Callable[..., None] | None = None, **fields: Any
     ) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = await self._producer.send(topic, value, **fields)
         if on_delivery is not None:

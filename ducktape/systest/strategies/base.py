@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import itertools
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
@@ -134,24 +136,41 @@ def fields_of(
 
     Raises CannotRun if the stream has a field that the library can't send.
     """
-    wanted: Mapping[str, tuple[bool, str | None, Callable[[], Iterator[Any]]]] = {
-        "keys": (stream.keys > 0, names.key, stream.sent_keys),
-        "partitions": (stream.partition(0) is not None, names.partition, stream.sent_partitions),
-        "headers": (stream.headers, names.headers, stream.sent_headers),
-        "timestamps": (stream.timestamp_base_ms is not None, names.timestamp, stream.sent_timestamps),
-        "callbacks": (callbacks is not None, names.on_delivery, lambda: callbacks or iter(())),
-    }
-    columns: dict[str, Iterator[Any]] = {}
-    for field_name, (is_wanted, argument, sent) in wanted.items():
-        if not is_wanted:
-            continue
-        if argument is None:
-            raise CannotRun(f"{library} can't send records with {field_name} of their own")
-        columns[argument] = sent()
-    if not columns:
+    turns: dict[str, list[Any]] = {}
+    if stream.keys:
+        turns[_known(names.key, "keys", library)] = [*stream.key_turns()]
+    if stream.partition(0) is not None:
+        turns[_known(names.partition, "partitions", library)] = stream.partition_turns()
+    if stream.headers:
+        turns[_known(names.headers, "headers", library)] = stream.header_turns()
+    others: dict[str, Iterator[Any]] = {}
+    if stream.timestamp_base_ms is not None:
+        others[_known(names.timestamp, "timestamps", library)] = stream.sent_timestamps()
+    if callbacks is not None:
+        others[_known(names.on_delivery, "callbacks", library)] = callbacks
+    if not turns and not others:
         return None
-    arguments = tuple(columns)
-    return (dict(zip(arguments, row, strict=True)) for row in zip(*columns.values(), strict=False))
+    period = math.lcm(*map(len, turns.values()))
+    fields: Iterator[Fields] = itertools.cycle(
+        {name: values[n % len(values)] for name, values in turns.items()} for n in range(period)
+    )
+    for name, values in others.items():
+        fields = _with(fields, name, values)
+    return fields
+
+
+def _known(argument: str | None, what: str, library: str) -> str:
+    if argument is None:
+        raise CannotRun(f"{library} can't send records with {what} of their own")
+    return argument
+
+
+def _with(fields: Iterator[Fields], name: str, values: Iterator[Any]) -> Iterator[Fields]:
+    """These fields with one more, where it is not None."""
+    return (
+        given if value is None else {**given, name: value}
+        for given, value in zip(fields, values, strict=False)
+    )
 
 
 def require_topics(list_topics: Callable[..., Any], job: Job) -> None:

@@ -63,8 +63,8 @@ _BLOCK = 256
 _BLOCK_VALUE_BYTES_MAX = 1024
 _BLOCKS_BYTES_MAX = 1 << 20
 """Of the rows that a stream is made from: one, or with keys as many as there are before the keys come again."""
-TRACES = 1021
-"""Trace ids that take turns: a prime, so that few of them come again at the same place of anything."""
+TRACES = 1024
+"""Trace ids that take turns: a power of two as other turns are, so that all come again together before long."""
 
 Headers = list[tuple[str, bytes]]
 
@@ -177,19 +177,19 @@ class RecordStream(Shape):
     def timestamp_ms(self, sequence: int) -> int | None:
         return None if self.timestamp_base_ms is None else self.timestamp_base_ms + sequence
 
-    # What a sender gives its client, of records 0, 1, 2 and so on. All but values and timestamps come again after a
-    # while, and are made once, so that a sender's time is its producer's.
+    # What a sender gives its client with records 0, 1, 2 and so on until all of it comes again: it is made once, so
+    # that a sender's time is its producer's.
 
-    def sent_keys(self) -> Iterator[bytes | str]:
+    def key_turns(self) -> list[bytes] | list[str]:
         """At least one."""
         keys = [self.key_at(self.key_index(sequence)) for sequence in range(self.keys)]
-        return itertools.cycle([key.decode() for key in keys] if self.text else keys)
+        return [key.decode() for key in keys] if self.text else keys
 
-    def sent_partitions(self) -> Iterator[int | None]:
-        return itertools.cycle([self.partition(n) for n in range(self.topics * self.partitions)])
+    def partition_turns(self) -> list[int | None]:
+        return [self.partition(sequence) for sequence in range(self.topics * self.partitions)]
 
-    def sent_headers(self) -> Iterator[Headers | None]:
-        return itertools.cycle([self.headers_of(n) for n in range(TRACES)])
+    def header_turns(self) -> list[Headers | None]:
+        return [self.headers_of(sequence) for sequence in range(TRACES)]
 
     def sent_timestamps(self) -> Iterator[int]:
         """Of a stream that has them."""

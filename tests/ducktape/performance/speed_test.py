@@ -2,9 +2,9 @@
 
     TMPDIR=/dev/shm ./run_ducktape.sh tests/ducktape/performance/speed_test.py
 
-The whole table takes some twenty minutes; TMPDIR keeps the broker's log in memory, and so waits for the disk out of the
+The whole table takes an hour; TMPDIR keeps the broker's log in memory, and so waits for the disk out of the
 producers' figures. `--globals '{"speed": {"rounds": 3, "rows": "saturation,open"}}'` chooses
-how often, and which parts: saturation, one-at-a-time, open, tasks, topics; `peer_rounds` and `duration_s` too.
+how often, and which parts: saturation, one-at-a-time, open, tasks, shapes, topics; `peer_rounds` and `duration_s` too.
 """
 
 from __future__ import annotations

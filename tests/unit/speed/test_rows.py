@@ -8,6 +8,7 @@ from systest.metrics import figure_at
 from systest.metrics.verdict import Bound
 from systest.speed.rows import CASES, GROUPS, ROWS, plays_of, rows_of
 from systest.strategies import CONTROL, OURS, PEERS, YARDSTICK
+from systest.workloads.shapes import PLAIN, SHAPES
 from tests.unit.speed.conftest import BOTH, PURE_ALONE, figures
 
 
@@ -30,7 +31,9 @@ def test_rows__every_goal__is_one_of_either_transport() -> None:
 
 @pytest.mark.parametrize("groups", [("saturation", "sprint"), ("",)])
 def test_rows_of__unknown_group__lists_those_there_are(groups: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match="choose from saturation, one-at-a-time, open, tasks, topics"):
+    with pytest.raises(
+        ValueError, match="choose from saturation, one-at-a-time, open, tasks, shapes, topics"
+    ):
         rows_of(groups)
 
 
@@ -38,7 +41,10 @@ def test_plays__without_peers__are_those_that_goals_are_judged_by() -> None:
     plays = plays_of(ROWS, PURE_ALONE, with_peers=False)
     assert set(plays) == set(GROUPS)
     assert set(plays["saturation"]) == {(YARDSTICK, "saturate"), ("async", "saturate"), ("async", "bulk")}
-    assert {name for pairs in plays.values() for name, _ in pairs} == {YARDSTICK, "async"}
+    assert {name for pairs in plays.values() for name, _ in pairs} == {YARDSTICK, "async", CONTROL}
+    assert {case for pairs in plays.values() for name, case in pairs if name == CONTROL} == {
+        "tasks:1000 service"
+    }
 
 
 def test_plays__compiled_beside_pure__are_of_both_and_of_asyncio_alone_that_its_goals_are_over() -> None:
@@ -48,6 +54,19 @@ def test_plays__compiled_beside_pure__are_of_both_and_of_asyncio_alone_that_its_
         *((name, case) for name in OURS for case in ("saturate", "bulk")),
     }
     assert (CONTROL, "tasks:10") in plays["tasks"]
+
+
+def test_shapes__each__is_against_the_yardstick_with_the_same_records_one_by_one_and_in_batches() -> None:
+    rows = rows_of(("shapes",))
+    of_shapes = {CASES[case].shape for row in rows for case in row.cases}
+    assert of_shapes == {shape for name, shape in SHAPES.items() if name != PLAIN}
+    for row in rows:
+        assert row.over is None or all(CASES[case].shape == CASES[row.over[1]].shape for case in row.cases)
+    plays = plays_of(rows, PURE_ALONE, with_peers=True)["shapes"]
+    assert {name for name, _ in plays} == {YARDSTICK, CONTROL, "async"}
+    assert {case for name, case in plays if name == YARDSTICK} == {
+        f"saturate {name}" for name in SHAPES if name != PLAIN
+    }
 
 
 def test_plays__with_peers__each_plays_once_whatever_it_can() -> None:

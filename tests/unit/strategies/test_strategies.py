@@ -115,14 +115,14 @@ def test_fields__every_one__under_the_librarys_names_and_in_call_order() -> None
     whole = stream(placement=Placement.PARTITION, keys=3, headers=True, timestamp_base_ms=1_000)
     fields = fields_of(whole, ArgumentNames(timestamp="timestamp_ms"), "the library")
     assert fields is not None
-    assert list(itertools.islice(fields, 2_000)) == [
+    assert list(itertools.islice(fields, 4_000)) == [
         {
             "key": whole.key(n),
             "partition": n % 4,
             "headers": whole.headers_of(n),
             "timestamp_ms": 1_000 + n,
         }
-        for n in range(2_000)
+        for n in range(4_000)
     ]
 
 

@@ -23,7 +23,7 @@ final class RecordStream {
     private static final int NO_KEY = -1;
     private static final long KEY_STEP = 2654435761L;
     private static final long GOLDEN = 0x9E3779B97F4A7C15L;
-    private static final int TRACES = 1021;
+    private static final int TRACES = 1024;
     private static final byte[] TEXT_BEGIN = ascii("{\"id\":\"");
     private static final byte[] TEXT_BEFORE_FILLER =
         ascii("\",\"type\":\"order.placed\",\"currency\":\"EUR\",\"note\":\"");
