@@ -62,7 +62,7 @@ examples:
   ./run_ducktape.sh tests/ducktape/delivery
       the system tests of one area instead
   TMPDIR=/dev/shm ./run_ducktape.sh tests/ducktape/performance/speed_test.py
-      the producer's speed, row by row, beside its goals; twenty minutes, with the broker's log in memory
+      the producer's speed, row by row, beside its goals; an hour, with the broker's log in memory
 """
 
 

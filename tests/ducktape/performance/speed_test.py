@@ -20,7 +20,7 @@ class SpeedTest(SystemTest):
     """Every row, beside the yardstick and the peers, with its goal."""
 
     # No @cluster: it takes every node, so that no other test runs beside it.
-    @limit(minutes=120)
+    @limit(minutes=240)
     def test_producer__every_row__is_measured_on_verified_records(self) -> None:
         chosen = SpeedOptions.from_globals(self.test_context.globals)
         broker = self.start_broker(performance=True)
