@@ -76,11 +76,10 @@ class RunOptions:
             )
         for name in self.records:
             shape_named(name)
-        if not self.records or len(set(self.records)) < len(self.records):
-            raise ValueError(
-                f"no records, or some of them twice, in {', '.join(self.records)!r}; name each of "
-                f"{', '.join(SHAPES)} once at the most"
-            )
+        if not self.records:
+            raise ValueError(f"no records to send; choose from {', '.join(SHAPES)}")
+        if len(set(self.records)) < len(self.records):
+            raise ValueError(f"records are named twice in {', '.join(self.records)}; name each once")
         work = self.work()
         for name in self.strategies:
             if reason := strategies.refusal(name, work):

@@ -35,6 +35,16 @@ def sentence_of(
         (["--strategies", "sync,asnyc"], "unknown strategy 'asnyc'; choose from sync, async"),
         (["--strategies", "sync,sync"], "a strategy is named twice"),
         (["--strategies", ","], "no strategy to run"),
+        (
+            ["--records", "servce"],
+            "unknown shape of records 'servce', did you mean 'service'? Choose from plain",
+        ),
+        (["--records", "plain,plain"], "records are named twice"),
+        (["--records", ","], "no records to send; choose from plain, service"),
+        (
+            ["--records", "service", "--strategies", "confluent-aio"],
+            "no strategy can send service records: confluent-aio: its produce() sends no headers",
+        ),
         (["--workload", "sprint"], "unknown workload 'sprint'; choose saturate, one-at-a-time, window:N"),
         (["--workload", "tasks:9"], "sync can't run tasks:9: it has no event loop"),
         (["--workload", "bulk", "--strategies", "async,aiokafka"], "choose --strategies from async"),

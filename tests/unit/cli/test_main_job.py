@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from systest.comparison import orders
+from systest.options import RunOptions
 from systest.reports import RunResult
 
 ROOT = Path(__file__).parents[3]
@@ -52,6 +54,21 @@ def done(results: Path) -> subprocess.CompletedProcess[str]:
         "0.3",
     ]
     return run(*options, "--seed", "7", "--results-root", str(results))
+
+
+def test_orders__of_each_round__keep_what_is_divided_by_each_other_together_and_follow_from_the_seed() -> (
+    None
+):
+    options = RunOptions(rounds=20, records=("plain", "service"), seed=7)
+    plays = [(records, name) for records in options.records for name in ("sync", "async", "java")]
+    rounds = [*orders(options, plays)]
+    assert rounds == [*orders(options, plays)]
+    assert all(sorted(each) == sorted(plays) for each in rounds)
+    halves = {
+        tuple(tuple({records for records, _ in half}) for half in (each[:3], each[3:])) for each in rounds
+    }
+    assert halves == {(("plain",), ("service",)), (("service",), ("plain",))}
+    assert len({tuple(each) for each in rounds}) > 10
 
 
 def test_main_job__every_check_held__exit_status_0(done: subprocess.CompletedProcess[str]) -> None:
