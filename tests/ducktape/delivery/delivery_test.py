@@ -32,6 +32,7 @@ class DeliveryTest(SystemTest):
             shape = Shape(placement=placement, keys=keys)
             player.play(RoundPlan(strategy, SHORT, shape=shape, identify_reports=True)).assert_held()
 
+    @limit(minutes=10)
     @cluster(num_nodes=3)
     @matrix(strategy=list(strategies.NAMES))
     def test_strategy__every_shape__log_is_what_was_acknowledged(self, strategy: str) -> None:
