@@ -122,6 +122,8 @@ class ReusableMessageCallback:
             return
         epoch, future, report = self.epoch, self.future, self.report
         assert epoch is not None, "a callback is told once"
+        if report is not None and report.messages is not None:
+            report.messages[self.place] = message
         if future is not None and not future.done():
             future.set_result(message)
         self.epoch = self.future = self.report = self.on_delivery = self.headers = None
