@@ -33,7 +33,7 @@ async def test_buffer_timeout__left_over__tries_again_once_each_time_it_is_told(
         else:
             done.set()
 
-    timeouts = BufferTimeoutManager(asyncio.get_running_loop(), hand_over, 0.001)
+    timeouts = BufferTimeoutManager(asyncio.get_running_loop(), hand_over, bool, 0.001)
     timeouts.mark_activity()
     timeouts.mark_activity()
     await asyncio.wait_for(done.wait(), 10)
@@ -44,7 +44,7 @@ async def test_buffer_timeout__left_over__tries_again_once_each_time_it_is_told(
 async def test_buffer_timeout__stopped__hands_over_nothing() -> None:
     calls: list[int] = []
 
-    timeouts = BufferTimeoutManager(asyncio.get_running_loop(), lambda: calls.append(1), 1)
+    timeouts = BufferTimeoutManager(asyncio.get_running_loop(), lambda: calls.append(1), bool, 1)
     timeouts.mark_activity()
     timeouts.stop()
     await asyncio.sleep(0.01)
