@@ -316,41 +316,45 @@ class PureRecords:
 
     def _enter(self, made: Made) -> Any:
         topic, partition, record, on_delivery, report, place = made
-        run, epoch = self._run, self._epoch
-        is_first = run is None
-        if is_first:
+        run = self._run
+        if run is None:
             self.on_first()
         bulk = len(record) == 3
-        future: Any = None
-        carried: Any
-        if report is None:
-            future = self._future_type(loop=self._loop)
-        if report is None and on_delivery is None and "headers" not in record:
-            carried = future
-        else:
-            if self._pool:
-                carried = self._pool.pop()
-                self.reused += 1
-            else:
-                carried = self._new_callback()
-                self.created += 1
-            carried.future, carried.report, carried.place = future, report, place
-            if on_delivery is not None:
-                carried.on_delivery = on_delivery
-            if not bulk:
-                carried.headers = record.get("headers")
+        future = carried = self._future_type(loop=self._loop) if report is None else None
+        if carried is None or on_delivery is not None or not (bulk or "headers" not in record):
+            carried = self._callback(future, report, place, on_delivery, record.get("headers"))
+        is_first = run is None
         if run is None or run.topic != topic or run.partition != partition or run.bulk is not bulk:
             run = Run(topic, partition, bulk)
             self._runs.append(run)
             self._run = run
+        # From here on in one step, which is over with the call.
         record["callback"] = carried
-        carried.epoch = epoch
-        run.records += (record,)
+        carried.epoch = epoch = self._epoch
         epoch.entered += 1
         self.room -= 1
+        run.records.append(record)
         if is_first and self.unsettled() == 1:
             self.on_alone()
         return future
+
+    def _callback(
+        self,
+        future: asyncio.Future[Any] | None,
+        report: BatchReport | None,
+        place: int,
+        on_delivery: OnDelivery | None,
+        headers: Any,
+    ) -> ReusableMessageCallback:
+        if self._pool:
+            callback = self._pool.pop()
+            self.reused += 1
+        else:
+            callback = self._new_callback()
+            self.created += 1
+        callback.future, callback.report, callback.place = future, report, place
+        callback.on_delivery, callback.headers = on_delivery, headers
+        return callback
 
     def enter_many(self, made: list[Made], start: int) -> int:
         stop = min(len(made), start + max(self.room, 0))
