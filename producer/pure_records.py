@@ -320,8 +320,9 @@ class PureRecords:
         if run is None:
             self.on_first()
         bulk = len(record) == 3
-        future = carried = self._future_type(loop=self._loop) if report is None else None
-        if carried is None or on_delivery is not None or not (bulk or "headers" not in record):
+        future: Any = None if report is not None else self._future_type(loop=self._loop)
+        carried: Any = future
+        if report is not None or on_delivery is not None or not (bulk or "headers" not in record):
             carried = self._callback(future, report, place, on_delivery, record.get("headers"))
         is_first = run is None
         if run is None or run.topic != topic or run.partition != partition or run.bulk is not bulk:
