@@ -411,14 +411,11 @@ class PureRecords:
             return self._submit_singly(producer, run)
         self._submitted = messages = run.records[: self._batch_size]
         try:
-            self._accepted.extend(
-                starmap(self._produce_batch, ((run.topic, self._submitted, run.partition),))
-            )
-        except (
-            Exception
-        ) as raised:  # the call took nothing; one by one, each record gets its own error or its way
+            self._accepted.extend(starmap(self._produce_batch, [(run.topic, messages, run.partition)]))
+        except Exception as raised:
             if self._accepted or _is_foreign(raised):
                 raise
+            # The call took nothing: one by one, each record gets its own error or its way.
             return self._submit_singly(producer, run)
         self._note_accepted(run)
         return len(self._taken) < len(messages)

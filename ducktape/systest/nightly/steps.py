@@ -27,7 +27,9 @@ class Step:
 
 _RUN = "./run_ducktape.sh --broker kafka"
 """Kafka by name: a run falls back to the embedded broker where Kafka can't be had, and a night must not."""
-_DELIVERY = "tests/ducktape/delivery/delivery_test.py tests/ducktape/delivery/out_of_order_test.py"
+_DELIVERY = " ".join(
+    f"tests/ducktape/delivery/{name}_test.py" for name in ("delivery", "out_of_order", "mixed_shapes")
+)
 _ON_NODES = f"{_DELIVERY} tests/ducktape/performance/comparison_test.py"
 _FEWER_ROUNDS = '{"speed": {"rounds": 6}}'
 """The fewest that get an interval for values of any distribution; ten of every shape would take the night an hour."""

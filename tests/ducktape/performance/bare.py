@@ -2,7 +2,7 @@
 
     .venv/bin/systest kafka up --performance                             # in another terminal; it tells its address
     python tests/ducktape/performance/bare.py --bootstrap-server HOST:PORT [--rounds N] [--records N] [--shapes]
-        [--set acks=1] [--topics N]
+        [--set NAME=VALUE] [--topics N]
 
 The speed table records and verifies every record, which costs the caller of each producer some tenths of a microsecond
 and so brings their ratios nearer to 1. Here nothing is stamped and nothing is read back: a fresh process for each
