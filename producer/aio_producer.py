@@ -6,6 +6,8 @@
                       ^                                           |
              BufferTimeoutManager              CallbackManager <- reports
 
+A transaction's calls are made by TransactionCalls, through the executor as all calls that block are.
+
 None of the parts refers back to the AIOProducer, so that one which is dropped without close() is noticed and
 told of. All of it runs on the thread of the loop that the producer was made on, except the client's blocking
 calls.
@@ -561,7 +563,7 @@ class AIOProducer:
         await asyncio.shield(self._closing)
 
     async def _shut_down(self) -> None:
-        """To its end, also where it is cancelled: then it hurries."""
+        """To its end, also where it is cancelled: then it hurries, and what it waits for besides is left."""
         try:
             self._manager.refuse_line(
                 ProducerClosedError("The producer was closed while this record waited for room.")
@@ -582,12 +584,12 @@ class AIOProducer:
         finally:
             self._manager.stop()
             self._executor.stop_threads()
-            try:
+            with contextlib.suppress(asyncio.CancelledError):
                 await self._executor.stop_seeking()
-                stopping = asyncio.ensure_future(self._transport.stop())
+            stopping = asyncio.ensure_future(self._transport.stop())
+            with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([stopping], timeout=STOP_S_MAX)
-            finally:
-                self._life.move(State.CLOSED)
+            self._life.move(State.CLOSED)
 
     async def _settle_all(self, ended: Collection[asyncio.Future[Any]]) -> None:
         """Wait for all that was begun, as long as there is time."""

@@ -211,6 +211,24 @@ async def test_close__a_second_one_with_less_time__shortens_the_first(broker, ma
     assert isinstance(future.exception(), KafkaException)
 
 
+@pytest.mark.parametrize("timeout", [30, 0], ids=["while it flushes", "while it gives up"])
+async def test_block__left_by_an_error_while_another_task_closes__lets_the_error_out(
+    broker, make, timeout
+) -> None:
+    producer = make(exit_timeout=0.2)
+    await producer.send_and_wait("t", b"0")
+    broker.down()
+    await producer.produce("t", b"1")
+    closing = asyncio.create_task(producer.close(timeout=timeout))
+    with pytest.raises(LookupError):
+        async with producer:
+            await asyncio.sleep(0.01)
+            raise LookupError
+    await asyncio.wait_for(closing, 10)
+    assert producer.closed
+    assert len(producer) == 0
+
+
 async def close_at_once(producer: AIOProducer) -> None:
     await producer.close()
 
