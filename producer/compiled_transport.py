@@ -22,6 +22,7 @@ from typing import Any
 
 from producer._librdkafka import Client, Records
 from producer.binding import native_settings, oauth_cb_for
+from producer.buffer_timeout import LOOK_AFTER_S
 from producer.callbacks import SERVE_BUDGET_S, CallbackManager
 from producer.client_conf import ClientConf, checked_token
 from producer.forks import keep_from_children
@@ -51,6 +52,7 @@ class CompiledTransport:
         self._next_serve: asyncio.Handle | None = None
         self._abandoned = False
         self._stopping = False
+        self._last_thread: threading.Thread | None = None
         self._stopped: asyncio.Future[None] = loop.create_future()
         self._wake = _WakeUp()
         try:
@@ -156,7 +158,8 @@ class CompiledTransport:
 
     async def stop(self) -> None:
         self._begin_stop()
-        await asyncio.shield(self._stopped)
+        while self._last_thread is not None and self._last_thread.is_alive() and not self._stopped.done():
+            await asyncio.wait([self._stopped], timeout=LOOK_AFTER_S)  # the loop may lose the thread's word
 
     def _begin_stop(self) -> None:
         if self._stopping:
@@ -173,7 +176,8 @@ class CompiledTransport:
         self._wake.close()
         last = [self._client]
         del self._client
-        threading.Thread(target=self._end, args=(last,), name="producer-end", daemon=True).start()
+        self._last_thread = threading.Thread(target=self._end, args=(last,), name="producer-end", daemon=True)
+        self._last_thread.start()
 
     def _end(self, last: list[Any]) -> None:
         """Drop the last reference to the client, unless a blocking call has one, on a thread: librdkafka's own threads

@@ -24,6 +24,7 @@ from typing import Any
 import confluent_kafka.admin  # noqa: F401 (list_topics() imports it: a daemon thread that ends in an import hangs the exit)
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from producer.buffer_timeout import LOOK_AFTER_S
 from producer.callbacks import SERVE_BUDGET_S, CallbackManager
 from producer.client_conf import ClientConf, answer_at_once
 from producer.forks import keep_from_children
@@ -223,7 +224,8 @@ class PureTransport:
 
     async def stop(self) -> None:
         self._begin_stop()
-        await asyncio.shield(self._stopped)
+        while self._thread.is_alive() and not self._stopped.done():
+            await asyncio.wait([self._stopped], timeout=LOOK_AFTER_S)  # the loop may lose the thread's word
 
     def _begin_stop(self) -> None:
         self._stopping = True

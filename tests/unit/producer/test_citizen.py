@@ -145,7 +145,10 @@ async def test_results__pickled__tell_the_same_again(make) -> None:
     assert (again.count, list(again.failures)) == (2, [1])
     for before, after in zip(result.messages, again.messages, strict=True):
         for name in (name for name in dir(Message) if not name.startswith("_")):
-            assert getattr(after, name)() == getattr(before, name)(), name
+            told = getattr(before, name)()
+            if name == "latency" and told is not None:
+                told = pytest.approx(told, abs=2e-6)  # confluent-kafka cuts it to whole microseconds again
+            assert getattr(after, name)() == told, name
 
 
 async def test_produce_batch__not_a_list__is_a_clear_type_error(make) -> None:

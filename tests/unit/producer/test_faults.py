@@ -412,7 +412,12 @@ def test_signals__again_and_again__every_record_keeps_its_one_outcome(broker, tr
             entered.discard(number)
 
     async def make() -> AIOProducer:
-        conf = {"bootstrap.servers": broker.address, "linger.ms": 0, "queue.buffering.max.messages": 300}
+        conf = {
+            "bootstrap.servers": broker.address,
+            "linger.ms": 0,
+            "log_level": 0,
+            "queue.buffering.max.messages": 300,
+        }
         return AIOProducer(conf, transport=transport)
 
     producer = loop.run_until_complete(make())
