@@ -79,7 +79,7 @@ def test_night__in_brief__shows_its_summary_and_leaves_it_for_people_and_program
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "page.md"))
     assert main(["nightly", "--results-root", str(tmp_path)]) == 1
     out, _ = capfd.readouterr()
-    assert "[2/2] " in out, "what a step says is shown"
+    assert "[4/4] " in out, "what a step says is shown"
     (directory,) = (tmp_path / "nightly").iterdir()
     summary = out[out.index("\nNight of ") :]
     assert "1 of 3 steps failed: wrong" in summary
