@@ -608,12 +608,14 @@ class AIOProducer:
             await self._manager.flush(lambda: end_s)
         finally:
             given_up = failures - before
-            _logger.warning(
-                "The producer was closed before all records were acknowledged: %d were in the queue, %d on their way. "
-                "They may be lost.",
-                given_up["_PURGE_QUEUE"],
-                given_up["_PURGE_INFLIGHT"] + self._records.unsettled(),
-            )
+            queued, sent = given_up["_PURGE_QUEUE"], given_up["_PURGE_INFLIGHT"] + self._records.unsettled()
+            if queued or sent:
+                _logger.warning(
+                    "The producer was closed before all records were acknowledged: %d were in the queue, %d on their "
+                    "way. They may be lost.",
+                    queued,
+                    sent,
+                )
 
     async def __aenter__(self: _Producer) -> _Producer:
         return self

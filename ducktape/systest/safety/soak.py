@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import logging
 import random
 import sys
 import threading
@@ -41,7 +42,11 @@ _REFUSALS = (10, 6, 7) * 10
 Not "not authorized": librdkafka (2.16) then forgets the topic's partitions, and with them the records that another
 answer puts back there.
 """
-_PLANNED_WARNINGS = ("was never awaited", "AIOProducer dropped without close()")
+_PLANNED_WARNINGS = (
+    "was never awaited",
+    "AIOProducer dropped without close()",
+    "The producer was closed before all records were acknowledged",
+)
 
 
 class SoakHangs(Exception):
@@ -141,8 +146,11 @@ def _loop(chance: random.Random) -> asyncio.AbstractEventLoop:
 
 @contextlib.contextmanager
 def _watched(trouble: Counter[str]) -> Iterator[None]:
-    """Whatever Python can only print of, it notes: exceptions in threads and destructors, and warnings."""
+    """Whatever Python can only print of, it notes: exceptions in threads and destructors, and warnings, logged ones
+    too.
+    """
     before = sys.unraisablehook, threading.excepthook
+    logger = logging.getLogger("producer")
 
     def note(words: str) -> Callable[[Any], None]:
         def take(raised: Any) -> None:
@@ -154,8 +162,13 @@ def _watched(trouble: Counter[str]) -> Iterator[None]:
         if not any(words in str(message) for words in _PLANNED_WARNINGS):
             trouble[f"a warning was given: {message}"] += 1
 
+    def note_logged(record: logging.LogRecord) -> bool:
+        note_warning(record.getMessage())
+        return False
+
     sys.unraisablehook = note("what could not be raised:")
     threading.excepthook = note("a thread ended by")
+    logger.addFilter(note_logged)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always")
@@ -163,3 +176,4 @@ def _watched(trouble: Counter[str]) -> Iterator[None]:
             yield
     finally:
         sys.unraisablehook, threading.excepthook = before
+        logger.removeFilter(note_logged)
