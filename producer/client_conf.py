@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -197,18 +196,4 @@ def _run_apart(awaitable: Any) -> Any:
     async def wait() -> Any:
         return await awaitable
 
-    answers: list[Any] = []
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            answers.append(asyncio.run(wait()))
-        except BaseException as error:  # noqa: BLE001 (it is raised again where librdkafka asked)
-            raised.append(error)
-
-    thread = threading.Thread(target=run, name="producer-oauth", daemon=True)
-    thread.start()
-    thread.join()
-    if raised:
-        raise raised[0]
-    return answers[0]
+    return call_apart(asyncio.run, wait()).result()
